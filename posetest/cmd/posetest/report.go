@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2/maybe"
+	"github.com/jedib0t/go-pretty/v6/progress"
+	"github.com/posetest/suite/posetest"
+	"github.com/posetest/suite/posetest/observe"
+	"github.com/posetest/suite/posetest/pose"
+	"github.com/posetest/suite/posetest/report"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+func reportCommand(cfg *posetest.Config) *cobra.Command {
+	var own posetest.OwnModel
+	var out string
+	cmd := &cobra.Command{
+		Use:   "report",
+		Short: "Run the matrix, print it, and write it down",
+		Long: `Runs every cell, prints the table, and writes observations.jsonl and matrix.md into the folder --out.
+
+Families for --family: ` + strings.Join(pose.Families(), ", ") + ".",
+		Example: `  posetest report
+  posetest report --runtimes 1.23.2,1.32.0 --precisions fp32,int8
+  posetest report --model their.onnx --family yolov8-pose --runtimes all
+  POSETEST_ORT=/opt/ort/libonnxruntime.so posetest report`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if own.Path != "" || own.Family != "" {
+				if own.Path == "" || own.Family == "" {
+					return errors.New("--model and --family go together: the family says how to read the model's output")
+				}
+				cfg.Own = &own
+			}
+			return runReport(cmd, *cfg, out)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&own.Path, "model", "", "an ONNX file of your own, instead of the catalogue")
+	f.StringVar(&own.Family, "family", "", "its family")
+	f.StringVar(&cfg.Runtimes, "runtimes", "", `runtimes, or "all" (default $POSETEST_RUNTIMES, or the default set)`)
+	f.StringSliceVar(&cfg.Models, "models", nil, "only these models, by id")
+	f.StringSliceVar(&cfg.Precisions, "precisions", nil, "only these precisions")
+	f.StringSliceVar(&cfg.Providers, "providers", nil, "only these execution providers")
+	f.IntVar(&cfg.Threads, "threads", 0, "threads of one operator (default 1)")
+	f.IntVar(&cfg.Workers, "workers", 0, "cells at a time (default: the number of cores)")
+	f.DurationVar(&cfg.Timeout, "timeout", 0, "time of one load or run (default 1m)")
+	f.StringVar(&out, "out", "report", "folder to write to")
+	return cmd
+}
+
+func runReport(cmd *cobra.Command, cfg posetest.Config, out string) error {
+	ctx := cmd.Context()
+	suite := posetest.New(cfg)
+	plan, err := suite.Plan(ctx, os.Stderr)
+	if err != nil {
+		return err
+	}
+	for _, m := range plan.Missing {
+		if suite.Config().Requires(m.ID) {
+			return fmt.Errorf("%w; %s may not be skipped (POSETEST_REQUIRE)", m.Err, m.ID)
+		}
+	}
+	if len(plan.Cells) == 0 {
+		return fmt.Errorf("nothing to run: %w", plan.Missing[0].Err)
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return fmt.Errorf("--out: %w; choose a folder that can be written", err)
+	}
+	bar := newBar(len(plan.Cells))
+	results, err := suite.Run(ctx, plan, bar.done)
+	bar.stop()
+	if err != nil {
+		return err
+	}
+	page := report.Page{Results: results, Table: plan.Table, Machine: observe.ThisMachine(), Threads: suite.Config().Threads}
+	for _, m := range plan.Missing {
+		page.Missing = append(page.Missing, m.Err.Error()+cells(len(m.Cells)))
+	}
+	page.Text(os.Stdout, styleOf(os.Stdout))
+	if err := write(page, out); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "written: %s and %s\n", filepath.Join(out, "observations.jsonl"), filepath.Join(out, "matrix.md"))
+	if len(page.Unexpected()) > 0 {
+		return errRegression
+	}
+	return nil
+}
+
+func cells(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d cells)", n)
+}
+
+func write(page report.Page, out string) error {
+	var lines, markdown bytes.Buffer
+	all := make([]observe.Observation, len(page.Results))
+	for i, r := range page.Results {
+		all[i] = r.Observation
+	}
+	if err := errors.Join(observe.Write(&lines, all), page.Markdown(&markdown)); err != nil {
+		return err
+	}
+	return errors.Join(maybe.WriteFile(filepath.Join(out, "observations.jsonl"), lines.Bytes(), 0o644),
+		maybe.WriteFile(filepath.Join(out, "matrix.md"), markdown.Bytes(), 0o644))
+}
+
+// styleOf is coloured and fitted on a terminal, and plain elsewhere.
+func styleOf(f *os.File) report.Style {
+	if !term.IsTerminal(int(f.Fd())) {
+		return report.Style{}
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		width = 0
+	}
+	return report.Style{Width: width, Color: os.Getenv("NO_COLOR") == ""}
+}
+
+// bar shows progress on a terminal, and nothing elsewhere.
+type bar struct {
+	writer  progress.Writer
+	tracker *progress.Tracker
+}
+
+func newBar(total int) bar {
+	if !term.IsTerminal(int(os.Stderr.Fd())) {
+		return bar{}
+	}
+	b := bar{progress.NewWriter(), &progress.Tracker{Message: "cells", Total: int64(total)}}
+	b.writer.SetOutputWriter(os.Stderr)
+	b.writer.SetUpdateFrequency(200 * time.Millisecond)
+	b.writer.Style().Visibility.ETA = true
+	b.writer.Style().Visibility.Value = true
+	b.writer.AppendTracker(b.tracker)
+	go b.writer.Render()
+	return b
+}
+
+func (b bar) done(p posetest.Planned) {
+	if b.writer != nil {
+		b.tracker.UpdateMessage(p.Model.ID + " " + p.Precision + " " + p.Provider + "@" + p.ORT)
+		b.tracker.Increment(1)
+	}
+}
+
+func (b bar) stop() {
+	if b.writer == nil {
+		return
+	}
+	b.tracker.MarkAsDone()
+	b.writer.Stop()
+	for b.writer.IsRenderInProgress() {
+		time.Sleep(10 * time.Millisecond)
+	}
+}

@@ -1,0 +1,247 @@
+package posetest
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/google/renameio/v2/maybe"
+	"github.com/posetest/suite/posetest/catalog"
+	"github.com/posetest/suite/posetest/pose"
+	"github.com/posetest/suite/posetest/tensor"
+)
+
+// CalibrationImages is where the data path has the photographs that a model is calibrated on. They are never the ones
+// that accuracy is measured on.
+const CalibrationImages = "coco/train2017"
+
+// A Derivation makes the derived models of a catalogue: int8 and its kin, from each export of their fp32 model.
+type Derivation struct {
+	Python string    // that has scripts/requirements-quantize.txt; default: a virtual environment in the cache, made when needed
+	Log    io.Writer // what is made, in lines for a person
+}
+
+// Make makes what is not in the cache. Without the fp32 model it says so on the log, and makes nothing of it. Its error
+// wraps [ErrSetup].
+func (d Derivation) Make(ctx context.Context, cfg Config) error {
+	h, err := open(cfg)
+	if err != nil {
+		return err
+	}
+	for _, source := range h.catalogue.Models {
+		if source.Where != catalog.Data {
+			continue
+		}
+		exports, err := h.finder.Find(source)
+		var gone *catalog.MissingError
+		if errors.As(err, &gone) {
+			fmt.Fprintln(d.Log, "skipped:", err)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrSetup, err)
+		}
+		for _, export := range exports {
+			if err := d.make(ctx, h, source, export); err != nil {
+				return fmt.Errorf("%w: make the precisions of %s: %w", ErrSetup, export.Path, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (d Derivation) make(ctx context.Context, h *house, source catalog.Model, export catalog.File) error {
+	out := h.finder.DerivedDir(export.SHA256)
+	args := []string{"make", "--model", export.Path, "--id", source.ID, "--out", out}
+	var missing []string
+	for _, m := range h.catalogue.Models {
+		if m.ID != source.ID || m.Where != catalog.Derived {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(out, m.File)); errors.Is(err, fs.ErrNotExist) {
+			missing = append(missing, m.Precision)
+			args = append(args, "--precision", m.Precision)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	table := filepath.Join(h.Dir, "models", "calibration", source.ID+".json")
+	if !tableIsOf(table, export.SHA256) {
+		table = filepath.Join(out, "calibration.json")
+		if err := d.calibrate(ctx, h, source, export, table); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(d.Log, "making %s of %s\n", strings.Join(missing, ", "), export.Path)
+	return d.quantize(ctx, h, append(args, "--calibration", table)...)
+}
+
+// tableIsOf tells whether a calibration table was made of the model of that sum.
+func tableIsOf(path, sha256 string) bool {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	var table struct {
+		Model string `json:"model_sha256"`
+	}
+	return json.Unmarshal(text, &table) == nil && table.Model == sha256
+}
+
+// calibrate makes the table of an export that the repository has none for.
+func (d Derivation) calibrate(ctx context.Context, h *house, source catalog.Model, export catalog.File, table string) error {
+	var images []string
+	for _, dir := range h.Data {
+		found, err := filepath.Glob(filepath.Join(dir, filepath.FromSlash(CalibrationImages), "*.jpg"))
+		if err != nil {
+			return err
+		}
+		images = append(images, found...)
+	}
+	if len(images) == 0 {
+		return fmt.Errorf("it is another export than the repository's calibration table is of, and the data path has no %s to calibrate it on; bring that folder", CalibrationImages)
+	}
+	tensors, err := os.MkdirTemp("", "posetest-tensors-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tensors)
+	fmt.Fprintf(d.Log, "calibrating %s on %d photographs\n", export.Path, len(images))
+	if err := WriteTensors(ctx, OwnModel{Path: export.Path, Family: source.Family}, tensors, images); err != nil {
+		return err
+	}
+	return d.quantize(ctx, h, "calibrate", "--model", export.Path, "--id", source.ID, "--tensors", tensors, "--out", table)
+}
+
+func (d Derivation) quantize(ctx context.Context, h *house, args ...string) error {
+	python := d.Python
+	if python == "" {
+		var err error
+		if python, err = d.environment(ctx, h); err != nil {
+			return err
+		}
+	}
+	return d.run(ctx, python, append([]string{filepath.Join(h.Dir, "scripts", "quantize.py")}, args...)...)
+}
+
+// environment makes a virtual environment with what quantize.py needs, once for each list of requirements.
+func (d Derivation) environment(ctx context.Context, h *house) (python string, err error) {
+	requirements := filepath.Join(h.Dir, "scripts", "requirements-quantize.txt")
+	sum, err := catalog.Sum(requirements)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(h.Cache, "python-"+sum[:16])
+	whole := filepath.Join(dir, "whole")
+	python = filepath.Join(dir, "bin", "python")
+	if runtime.GOOS == "windows" {
+		python = filepath.Join(dir, "Scripts", "python.exe")
+	}
+	if err := os.MkdirAll(h.Cache, 0o755); err != nil {
+		return "", err
+	}
+	lock := flock.New(dir + ".lock")
+	if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
+		return "", fmt.Errorf("lock %s: %w", lock.Path(), err)
+	}
+	defer lock.Unlock()
+	if _, err := os.Stat(whole); err == nil {
+		return python, nil
+	}
+	if h.Offline {
+		return "", fmt.Errorf("the Python environment of %s is not there, and POSETEST_OFFLINE forbids to make it; run `make models` once without", requirements)
+	}
+	host, err := exec.LookPath("python3")
+	if err != nil {
+		return "", errors.New("no python3 is on the PATH; install Python 3 with pip")
+	}
+	fmt.Fprintf(d.Log, "installing the quantizer into %s\n", dir)
+	// Without its own pip, since some distributions part that from venv; the host's pip serves it.
+	if err := d.run(ctx, host, "-m", "venv", "--clear", "--without-pip", dir); err != nil {
+		return "", err
+	}
+	if err := d.run(ctx, host, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check",
+		"--only-binary", ":all:", "--require-hashes", "--requirement", requirements); err != nil {
+		return "", err
+	}
+	return python, os.WriteFile(whole, nil, 0o644)
+}
+
+func (d Derivation) run(ctx context.Context, program string, args ...string) error {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Stdout, cmd.Stderr = d.Log, d.Log
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s %s: %w; its words are above", filepath.Base(program), strings.Join(args[:2], " "), err)
+	}
+	return nil
+}
+
+// WriteTensors writes the model's input for each image as a NumPy file in dir, so that other tools, such as a
+// quantizer's calibration, see exactly what the model sees here.
+func WriteTensors(ctx context.Context, m OwnModel, dir string, images []string) error {
+	head, err := look(m.Family, m.Path)
+	if err != nil {
+		return err
+	}
+	family, err := pose.Lookup(m.Family)
+	if err != nil {
+		return err
+	}
+	pipeline, err := family.NewPipeline(head.Inputs, head.Outputs)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, path := range images {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		img, err := pose.ReadImage(path)
+		if err != nil {
+			return err
+		}
+		input, err := pipeline.Preprocess(img)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		text, err := npy(input)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)) + ".npy"
+		if err := maybe.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// npy is a tensor in NumPy's format 1.0 (numpy.lib.format).
+func npy(t tensor.Tensor) ([]byte, error) {
+	kind := map[string]string{"[]float32": "<f4", "[]int32": "<i4", "[]int64": "<i8", "[]uint8": "|u1"}[fmt.Sprintf("%T", t.Data)]
+	if kind == "" {
+		return nil, fmt.Errorf("no NumPy type for %T", t.Data)
+	}
+	header := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s,), }", kind,
+		strings.Trim(strings.ReplaceAll(fmt.Sprint(t.Shape), " ", ", "), "[]"))
+	const magic = "\x93NUMPY\x01\x00"
+	pad := 64 - (len(magic)+2+len(header)+1)%64
+	header += strings.Repeat(" ", pad) + "\n"
+	text := slices.Concat([]byte(magic), binary.LittleEndian.AppendUint16(nil, uint16(len(header))), []byte(header))
+	return binary.Append(text, binary.LittleEndian, t.Data)
+}

@@ -1,0 +1,277 @@
+// Package expect holds what each cell of the matrix is expected to do, and compares it with what it did.
+//
+//	table, err := expect.Parse(text, "golden/support.toml")
+//	row, err := table.Match(place)
+//	err = expect.Judge{Row: row, …}.Load(observation)
+//
+// The table is a TOML file of rows. A row names the cells it is for, what they do, why that is so, and how it is known.
+// Every cell must be matched by exactly one row, and every row by a cell.
+package expect
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+	"github.com/pelletier/go-toml/v2"
+	"github.com/posetest/suite/posetest/observe"
+)
+
+// A Set is a list of words, written "fp32 fp16". Empty, or "*", it holds every word.
+type Set []string
+
+// UnmarshalText reads words parted by spaces.
+func (s *Set) UnmarshalText(text []byte) error {
+	*s = strings.Fields(string(text))
+	if slices.Equal(*s, Set{"*"}) {
+		*s = nil
+	}
+	return nil
+}
+
+// Has tells whether a word is in the set.
+func (s Set) Has(word string) bool { return len(s) == 0 || slices.Contains(s, word) }
+
+// A Range is a range of runtime versions, written "<1.24" or ">=1.23, <1.24". Empty, it holds every version.
+type Range struct {
+	text        string
+	constraints *semver.Constraints
+}
+
+// UnmarshalText reads a range.
+func (r *Range) UnmarshalText(text []byte) (err error) {
+	r.text = string(text)
+	if r.text != "" {
+		r.constraints, err = semver.NewConstraint(r.text)
+	}
+	return err
+}
+
+// String is the range as it was written.
+func (r Range) String() string { return r.text }
+
+// Has tells whether a version is in the range; one that is no version is only in the empty range.
+func (r Range) Has(version string) bool {
+	if r.constraints == nil {
+		return true
+	}
+	v, err := semver.NewVersion(version)
+	return err == nil && r.constraints.Check(v)
+}
+
+// Finds is what a cell's inference makes of the photographs.
+type Finds string
+
+const (
+	// People: in each photograph with people at least one person is found where one is, and nobody in the others; see
+	// [Judge].Single for families of one person. It is the default.
+	People Finds = "people"
+	// Nobody: in no photograph is a person found where one is. Keypoints collapsed.
+	Nobody Finds = "nobody"
+	// Some: people are found, but not in each photograph, or where there are none.
+	Some Finds = "some"
+	// NotRun: the model runs into an error at inference.
+	NotRun Finds = "error"
+)
+
+// A Row says what the cells that it matches do.
+type Row struct {
+	Model        Set   `toml:"model"` // without the mark of another export
+	Precision    Set   `toml:"precision"`
+	Provider     Set   `toml:"provider"`
+	ORT          Range `toml:"ort"`          // the version, of whichever distribution
+	Distribution Set   `toml:"distribution"` // "onnxruntime", "onnxruntime-openvino", …
+	Platform     Set   `toml:"platform"`     // "linux/amd64", …
+	ISA          Set   `toml:"isa"`          // [observe.ISAs]
+
+	Want    observe.Outcome `toml:"want"`
+	Message string          `toml:"message"` // exact, for fails and unavailable
+	Op      string          `toml:"op"`      // parts of the message, which must parse to them
+	Opset   int             `toml:"opset"`
+	Node    string          `toml:"node"`
+	Signal  string          `toml:"signal"` // for crashes, if by signal
+	During  string          `toml:"during"` // for crashes and hangs: "open", "infer", …
+
+	// Placement is the exact number of nodes by provider, as the runtime names them. Without it every node must be on
+	// the provider that was asked for.
+	Placement map[string]int `toml:"placement"`
+	Finds     Finds          `toml:"finds"`
+
+	Why    string `toml:"why"`
+	See    string `toml:"see"`    // a public reference
+	Status Status `toml:"status"` // how it is known
+
+	File string `toml:"-"`
+	Line int    `toml:"-"` // of the row's [[row]]
+}
+
+// A Status is how a row is known, and by whom: "verified linux/amd64 2026-11-24", "reported NAME" or "unverified".
+type Status string
+
+// Verified tells whether a run of ours showed the row on the platform.
+func (s Status) Verified(platform string) bool {
+	return strings.HasPrefix(string(s), "verified ") && slices.Contains(strings.Fields(string(s)), platform)
+}
+
+// Word is the status's first word.
+func (s Status) Word() string {
+	word, _, _ := strings.Cut(string(s), " ")
+	return word
+}
+
+// Where is the row's place, for a message: golden/support.toml:12.
+func (r Row) Where() string { return fmt.Sprintf("%s:%d", r.File, r.Line) }
+
+// A Place is a cell with what rows are chosen by.
+type Place struct {
+	observe.Cell
+	Distribution string
+	Version      string // of the runtime
+	Platform     string
+	ISA          string
+}
+
+// Matches tells whether the row is for a cell.
+func (r Row) Matches(p Place) bool {
+	return r.Model.Has(p.BaseModel()) && r.Precision.Has(p.Precision) && r.Provider.Has(p.Provider) && r.ORT.Has(p.Version) &&
+		r.Distribution.Has(p.Distribution) && r.Platform.Has(p.Platform) && r.ISA.Has(p.ISA)
+}
+
+// A Table is all rows.
+type Table []Row
+
+// Parse reads a table; name stands in errors and in [Row].File.
+func Parse(text []byte, name string) (Table, error) {
+	var file struct {
+		Row Table `toml:"row"`
+	}
+	dec := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
+	if err := dec.Decode(&file); err != nil {
+		return nil, tomlError(name, err)
+	}
+	table := file.Row
+	if len(table) == 0 {
+		return nil, fmt.Errorf("%s: has no [[row]]; write one for each kind of cell", name)
+	}
+	var lines []int
+	for i, line := range strings.Split(string(text), "\n") {
+		if strings.HasPrefix(strings.TrimSpace(line), "[[row]]") {
+			lines = append(lines, i+1)
+		}
+	}
+	if len(lines) != len(table) {
+		return nil, fmt.Errorf("%s: has %d rows on %d lines of [[row]]; give each a line of its own", name, len(table), len(lines))
+	}
+	var errs []error
+	for i := range table {
+		r := &table[i]
+		r.File, r.Line = name, lines[i]
+		if r.Finds == "" && r.Want == observe.Loads {
+			r.Finds = People
+		}
+		errs = append(errs, r.check())
+	}
+	return table, errors.Join(errs...)
+}
+
+func tomlError(name string, err error) error {
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) && len(strict.Errors) > 0 {
+		line, _ := strict.Errors[0].Position()
+		return fmt.Errorf("%s:%d: unknown field %q; correct it there", name, line, strings.Join(strict.Errors[0].Key(), "."))
+	}
+	var decode *toml.DecodeError
+	if errors.As(err, &decode) {
+		line, _ := decode.Position()
+		return fmt.Errorf("%s:%d: %s; correct it there", name, line, strings.TrimPrefix(decode.Error(), "toml: "))
+	}
+	return fmt.Errorf("%s: %w; correct it there", name, err)
+}
+
+// check tells what is wrong with a row by itself.
+func (r Row) check() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s: %s", r.Where(), fmt.Sprintf(format, args...)))
+	}
+	if !slices.Contains(observe.Outcomes(), r.Want) {
+		bad("want %q must be one of %v", r.Want, observe.Outcomes())
+	}
+	refused := r.Want == observe.Fails || r.Want == observe.Unavailable
+	died := r.Want == observe.Crashes || r.Want == observe.Hangs
+	if refused != (r.Message != "") && r.Status.Word() == "verified" {
+		bad("message goes with fails and unavailable, and must be there for a verified row")
+	}
+	if (r.Op != "" || r.Opset != 0 || r.Node != "") && r.Want != observe.Fails {
+		bad("op, opset and node go with fails")
+	}
+	if (r.Signal != "" || r.During != "") && !died {
+		bad("signal and during go with crashes and hangs")
+	}
+	if died && r.During == "" {
+		bad("during must name the request: open, infer, time or close")
+	}
+	if r.Want == observe.Loads != (r.Finds != "") || r.Placement != nil && r.Want != observe.Loads {
+		bad("finds and placement go with loads")
+	}
+	if !slices.Contains([]Finds{"", People, Nobody, Some, NotRun}, r.Finds) {
+		bad("finds %q must be people, nobody, some or error", r.Finds)
+	}
+	if (r.Want != observe.Loads || r.Finds != People || r.Placement != nil) && r.Why == "" {
+		bad("why must tell the reason of anything but success")
+	}
+	switch r.Status.Word() {
+	case "verified", "reported":
+		if len(strings.Fields(string(r.Status))) < 2 {
+			bad("status %q must name the platforms and the date, or who reported it", r.Status)
+		}
+	case "unverified":
+	default:
+		bad("status %q must be verified PLATFORM… DATE, reported BY, or unverified", r.Status)
+	}
+	for _, isa := range r.ISA {
+		if !slices.Contains(observe.ISAs(), isa) {
+			bad("isa %q must be one of %v", isa, observe.ISAs())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Match finds the one row of a cell.
+func (t Table) Match(p Place) (Row, error) {
+	var found []Row
+	for _, r := range t {
+		if r.Matches(p) {
+			found = append(found, r)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return Row{}, fmt.Errorf("%s on %s %s: no row is for this cell; add one that says what it does", p.Cell, p.Platform, p.ISA)
+	}
+	return Row{}, fmt.Errorf("%s on %s %s: rows %s and %s are both for this cell; narrow one of them", p.Cell, p.Platform, p.ISA, found[0].Where(), found[1].Where())
+}
+
+// Check holds the table to all cells that there are: each must have one row, and each row a cell.
+func (t Table) Check(places []Place) error {
+	var errs []error
+	used := map[int]bool{}
+	for _, p := range places {
+		row, err := t.Match(p)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		used[row.Line] = true
+	}
+	for _, r := range t {
+		if !used[r.Line] {
+			errs = append(errs, fmt.Errorf("%s: the row is for no cell; correct or remove it", r.Where()))
+		}
+	}
+	return errors.Join(errs...)
+}

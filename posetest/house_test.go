@@ -1,0 +1,24 @@
+package posetest_test
+
+import (
+	"testing"
+
+	"github.com/posetest/suite/posetest"
+)
+
+// suite is the repository's own: its models, photographs and support table.
+var suite = posetest.New(posetest.Config{})
+
+func TestMain(m *testing.M) { posetest.Main(m) }
+
+func TestLoad(t *testing.T) { suite.TestLoad(t) }
+
+func TestInfer(t *testing.T) { suite.TestInfer(t) }
+
+// The support table is right for every machine, whatever this one can run: each cell of each platform and processor
+// class has one row, and each row is for a cell.
+func TestTable(t *testing.T) {
+	if err := posetest.CheckTable(posetest.Config{}); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,265 @@
+package posetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/posetest/suite/posetest/coco"
+	"github.com/posetest/suite/posetest/observe"
+	"github.com/posetest/suite/posetest/ortlib"
+	"github.com/posetest/suite/posetest/report"
+	"github.com/posetest/suite/posetest/worker"
+	"golang.org/x/sync/errgroup"
+)
+
+// Log is where a run says what takes long, such as the download of a runtime, in lines for a person.
+type Log = io.Writer
+
+// A Suite runs the cells of one configuration. Each is observed once, however many tests look at it, and again when a
+// test is run again, as by -count.
+type Suite struct {
+	cfg Config
+
+	once sync.Once
+	plan *Plan
+	err  error
+
+	mu   sync.Mutex
+	seen map[observe.Cell]*seen
+}
+
+// seen is a cell's observation and the tests that used it up.
+type seen struct {
+	once sync.Once
+	observe.Observation
+	err  error
+	used map[string]bool
+}
+
+// New makes a suite. It reads nothing yet: errors of the configuration come from Plan and from the tests.
+func New(cfg Config) *Suite {
+	return &Suite{cfg: cfg, seen: map[observe.Cell]*seen{}}
+}
+
+// Plan reads catalogue and table, installs the runtimes that are missing, and lists what will run. Its error wraps
+// [ErrSetup] unless the context ended.
+func (s *Suite) Plan(ctx context.Context, log Log) (*Plan, error) {
+	s.once.Do(func() {
+		h, err := open(s.cfg)
+		if err != nil {
+			s.err = err
+			return
+		}
+		s.cfg = h.Config
+		s.plan, s.err = h.plan(ctx, log)
+	})
+	return s.plan, s.err
+}
+
+// Config is the configuration with all that was empty filled in, once Plan has returned.
+func (s *Suite) Config() Config { return s.cfg }
+
+// observation returns what was seen of a cell; user is the test that looks at it.
+func (s *Suite) observation(ctx context.Context, p Planned, user string) (observe.Observation, error) {
+	s.mu.Lock()
+	entry := s.seen[p.Cell]
+	if entry == nil || entry.used[user] {
+		entry = &seen{used: map[string]bool{}}
+		s.seen[p.Cell] = entry
+	}
+	entry.used[user] = true
+	s.mu.Unlock()
+	entry.once.Do(func() { entry.Observation, entry.err = s.Observe(ctx, p) })
+	return entry.Observation, entry.err
+}
+
+// Observe runs one cell in a worker of its own. What the runtime, the provider or the model does is in the observation;
+// an error means that nothing could be observed, and wraps [ErrSetup] unless the context ended.
+func (s *Suite) Observe(ctx context.Context, p Planned) (observe.Observation, error) {
+	o := observe.Observation{Cell: p.Cell, ModelFile: filepath.Base(p.File.Path), ModelSHA256: p.File.SHA256, ModelSize: p.File.Size,
+		Machine: observe.ThisMachine(), Threads: s.cfg.Threads, When: time.Now().UTC().Truncate(time.Second), Outcome: observe.Loads}
+	begin := time.Now()
+	w, err := worker.Start(ctx, worker.Spec{Timeout: s.cfg.Timeout, Environ: ortlib.Environ(p.Library, os.Environ())})
+	if err != nil {
+		return o, setupUnlessDone(ctx, err)
+	}
+	defer w.Close()
+	err = s.drive(ctx, w, p, &o, begin)
+	if ctx.Err() != nil {
+		return o, context.Cause(ctx)
+	}
+
+	var refusal *worker.Refusal
+	var death *worker.DeathError
+	switch {
+	case errors.As(err, &refusal) && refusal.Kind == worker.Unavailable:
+		o.Outcome, o.Failure = observe.Unavailable, &refusal.Failure
+	case errors.As(err, &refusal) && (refusal.Kind == worker.Load || refusal.Kind == worker.Library):
+		o.Outcome, o.Failure = observe.Fails, &refusal.Failure
+	case errors.As(err, &death):
+		o.Outcome, o.Death = observe.Crashes, &death.Death
+		if death.TimedOut() {
+			o.Outcome = observe.Hangs
+		}
+	case err != nil:
+		return o, setupUnlessDone(ctx, fmt.Errorf("%s: %w", p.Cell, err))
+	}
+	end := w.Close()
+	o.Placement, o.LogErrors, o.PeakMemory = end.Placement, end.Errors, end.PeakMemory
+	return o, nil
+}
+
+func setupUnlessDone(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("%w: %w", ErrSetup, err)
+}
+
+// drive leads a worker through its cell and notes what it sees.
+func (s *Suite) drive(ctx context.Context, w *worker.Worker, p Planned, o *observe.Observation, begin time.Time) (err error) {
+	if o.Runtime, _, err = w.OpenLibrary(ctx, p.Library); err != nil {
+		return err
+	}
+	o.Start = time.Since(begin)
+	opening := time.Now()
+	o.Load, err = w.Open(ctx, worker.Model{Path: p.File.Path, Family: p.Model.Family, Provider: p.Provider, Threads: s.cfg.Threads,
+		Inputs: p.Head.Inputs, Outputs: p.Head.Outputs})
+	o.Worker = time.Since(opening)
+	if err != nil {
+		return err
+	}
+	for i, f := range s.plan.Fixtures {
+		photo, err := w.Infer(ctx, f.Path)
+		var refusal *worker.Refusal
+		if errors.As(err, &refusal) {
+			photo.Error = refusal.Message
+		} else if err != nil {
+			return err
+		}
+		photo.Fixture, photo.SHA256, photo.People = f.ID, f.SHA256, len(f.Truth)
+		photo.OKS = coco.Best(f.Truth, photo.Persons)
+		o.Photos = append(o.Photos, photo)
+		o.Worker += photo.Infer
+		if i == 0 {
+			o.FirstRun = photo.Infer
+		}
+	}
+	if len(o.Photos) > 0 && o.Photos[len(o.Photos)-1].Error == "" {
+		runs, err := w.Time(ctx, s.cfg.Runs)
+		if err != nil {
+			return err
+		}
+		for _, run := range runs {
+			o.Worker += run
+		}
+		o.Run = median(runs)
+	}
+	return w.Finish(ctx)
+}
+
+// Run observes all cells, as many at a time as the configuration says, and returns them in the order of the plan. Each
+// done is told of a cell that is finished; it may be called from several goroutines.
+func (s *Suite) Run(ctx context.Context, plan *Plan, done func(Planned)) ([]report.Result, error) {
+	results := make([]report.Result, len(plan.Cells))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(s.cfg.Workers)
+	for i, p := range plan.Cells {
+		group.Go(func() error {
+			o, err := s.Observe(ctx, p)
+			if err != nil {
+				return err
+			}
+			judge := p.Judge()
+			results[i] = report.Result{Observation: o, Row: p.Row, Class: judge.Classify(o),
+				Problem: p.Err}
+			results[i].Share, _ = o.Share(judge.Provider)
+			if p.Err == nil {
+				results[i].Problem = errors.Join(judge.Load(o), judge.Infer(o))
+			}
+			done(p)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return results, nil
+}
+
+// median of an odd or even number of times; it sorts them.
+func median(d []time.Duration) time.Duration {
+	slices.Sort(d)
+	return (d[(len(d)-1)/2] + d[len(d)/2]) / 2
+}
+
+// Main is the TestMain of a package that has a suite: it turns the process into a worker if it was started as one, and
+// runs the tests otherwise.
+func Main(m *testing.M) {
+	worker.ServeIfAsked()
+	os.Exit(m.Run())
+}
+
+// TestLoad has one sub-test a cell: does its session open, or fail exactly as its row says?
+func (s *Suite) TestLoad(t *testing.T) {
+	s.each(t, "load", func(t *testing.T, p Planned, o observe.Observation) {
+		if err := p.Judge().Load(o); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestInfer has one sub-test a cell that loads: does it find the people in the photographs, as its row says?
+func (s *Suite) TestInfer(t *testing.T) {
+	s.each(t, "infer", func(t *testing.T, p Planned, o observe.Observation) {
+		if err := p.Judge().Infer(o); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// each runs a sub-test for each cell, those that are skipped for want of something among them.
+func (s *Suite) each(t *testing.T, user string, test func(*testing.T, Planned, observe.Observation)) {
+	plan, err := s.Plan(t.Context(), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range plan.Missing {
+		skip := func(t *testing.T) {
+			if s.cfg.Requires(m.ID) {
+				t.Fatalf("%v (POSETEST_REQUIRE allows no skip of %s)", m.Err, m.ID)
+			}
+			t.Skip(m.Err)
+		}
+		for _, c := range m.Cells {
+			t.Run(c.String(), skip)
+		}
+		if len(m.Cells) == 0 {
+			t.Run("fixture="+m.ID, skip)
+		}
+	}
+	for _, p := range plan.Cells {
+		t.Run(p.Cell.String(), func(t *testing.T) {
+			t.Parallel()
+			if p.Err != nil {
+				t.Fatal(p.Err)
+			}
+			if user == "infer" && p.Row.Want != observe.Loads {
+				return // TestLoad judges it
+			}
+			o, err := s.observation(t.Context(), p, user)
+			if err != nil {
+				t.Fatal(err)
+			}
+			test(t, p, o)
+		})
+	}
+}
