@@ -167,7 +167,8 @@ func TestOpenNamesField(t *testing.T) {
 		{"v is no score", "fixtures.json", keypoint, "[3.5, 4, 0.9]", "keypoint 17 is [3.5 4 0.9]"},
 		{"x and y swapped put it outside", "fixtures.json", "[64, 48, 1]", "[48, 64, 1]", "keypoint 2 is [48 64 1]"},
 		{"no box", "fixtures.json", box, `"box": null`, "persons: 1: box is [], and must be x, y, width, height in the picture"},
-		{"a box of two corners is too large", "fixtures.json", box, `"box": [8, 8, 64, 48]`, "box is [8 8 64 48]"},
+		{"a box of two corners is too wide", "fixtures.json", box, `"box": [8, 0, 64, 48]`, "box is [8 0 64 48]"},
+		{"or too high", "fixtures.json", box, `"box": [0, 8, 64, 48]`, "box is [0 8 64 48]"},
 		{"a box of no area, which OKS divides by", "fixtures.json", box, `"box": [8, 8, 0, 8]`, "box is [8 8 0 8]"},
 	} {
 		t.Run(row.why, func(t *testing.T) {

@@ -51,6 +51,7 @@ func TestParseErrors(t *testing.T) {
 		{"an unknown processor class matches nothing", `provider = "cpu"`, "provider = \"cpu\"\nisa = \"vnni2\"", `isa "vnni2" must be one of`},
 		{"a crash must say when", `want = "fails"`, "want = \"crashes\"", "during must name the request"},
 		{"a signal is of a crash", `op = "ConvInteger"`, `signal = "SIGSEGV"`, "signal and during go with crashes"},
+		{"what it does sometimes must be an outcome", `op = "ConvInteger"`, `sometimes = "works"`, `sometimes "works" must be one of`},
 		{"a finding is of a cell that loads", `op = "ConvInteger"`, `finds = "nobody"`, "finds and placement go with loads"},
 		{"rows on one line have no line to point to", "[[row]]", "row = [{}]\n[x]", "support.toml"},
 		{"an empty table expects nothing", row, "# nothing", "support.toml: has no [[row]]"},
@@ -161,10 +162,12 @@ func edit(o observe.Observation, f func(*observe.Observation)) observe.Observati
 // The tester is tested: each way in which a cell can differ from its row must be told.
 func TestJudgeLoad(t *testing.T) {
 	const (
-		mustLoad = "[[row]]\nwant = \"loads\"\nstatus = \"unverified\"\n"
+		mustLoad = "[[row]]\nwant = \"loads\"\nstatus = \"verified linux/amd64 2026-11-24\"\n"
+		open     = "[[row]]\nwant = \"loads\"\nstatus = \"unverified\"\n"
 		mixed    = mustLoad + "why = \"no kernels\"\nplacement = { CPUExecutionProvider = 140, OpenVINOExecutionProvider = 10 }\n"
 		crash    = "[[row]]\nwant = \"crashes\"\nsignal = \"SIGSEGV\"\nduring = \"open\"\nwhy = \"a bug\"\nstatus = \"unverified\"\n"
 	)
+	const unstable = crash + "sometimes = \"loads fails\"\n"
 	died := observe.Observation{Outcome: observe.Crashes, Death: &observe.Death{Signal: "SIGSEGV", During: "open"}}
 	for _, test := range []struct {
 		name, row string
@@ -184,6 +187,10 @@ func TestJudgeLoad(t *testing.T) {
 		{"nodes on another provider", mustLoad, edit(loads(), func(o *observe.Observation) {
 			o.Placement = map[string]int{"CPUExecutionProvider": 3, "X": 1}
 		}), "only 75 % of the nodes are on CPUExecutionProvider"},
+		{"nobody has seen yet where its nodes are", open, edit(loads(), func(o *observe.Observation) {
+			o.Placement = map[string]int{"CPUExecutionProvider": 3, "X": 1}
+		}), ""},
+		{"nobody has seen yet its words", strings.NewReplacer("message =", "# message =", "verified linux/amd64 2026-11-24", "unverified").Replace(row), fails(), ""},
 		{"a log that tells no placement", mustLoad, edit(loads(), func(o *observe.Observation) { o.Placement = nil }), "tells no placement"},
 		{"the expected placement", mixed, edit(loads(), func(o *observe.Observation) {
 			o.Placement = map[string]int{"CPUExecutionProvider": 140, "OpenVINOExecutionProvider": 10}
@@ -197,6 +204,10 @@ func TestJudgeLoad(t *testing.T) {
 			o.Death = &observe.Death{Signal: "SIGSEGV", During: "infer"}
 		}), "during infer, want crashes by SIGSEGV during open"},
 		{"healed", crash, loads(), "loads, want crashes"},
+		{"unstable, and crashed in the end", unstable, edit(died, func(o *observe.Observation) { o.Earlier = []observe.Outcome{observe.Loads, observe.Fails} }), ""},
+		{"unstable in another way", unstable, edit(died, func(o *observe.Observation) { o.Earlier = []observe.Outcome{observe.Hangs} }), "hangs in an attempt before, which sometimes in support.toml:1 does not allow"},
+		{"unstable, and healed", unstable, edit(loads(), func(o *observe.Observation) { o.Earlier = []observe.Outcome{observe.Loads, observe.Loads} }), "never crashes by SIGSEGV during open in 3 attempts"},
+		{"became unstable", crash, edit(died, func(o *observe.Observation) { o.Earlier = []observe.Outcome{observe.Loads} }), "does not allow"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			judge := expect.Judge{Row: parse(t, test.row)[0], Provider: "CPUExecutionProvider"}

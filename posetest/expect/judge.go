@@ -32,6 +32,15 @@ func (j Judge) Load(o observe.Observation) error {
 	r := j.Row
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, earlier := range o.Earlier {
+		if len(r.Sometimes) == 0 || !r.Sometimes.Has(string(earlier)) {
+			bad("%s in an attempt before, which sometimes in %s does not allow", earlier, r.Where())
+		}
+	}
+	if o.Outcome != r.Want && len(o.Earlier) > 0 {
+		bad("%s, and never %s in %d attempts; if it healed, remove sometimes from %s and correct want", Describe(o), r.wants(), 1+len(o.Earlier), r.Where())
+		return errors.Join(errs...)
+	}
 	if o.Outcome != r.Want {
 		bad("%s, want %s; %s", Describe(o), r.wants(), r.remedy(o))
 		return errors.Join(errs...)
@@ -39,7 +48,7 @@ func (j Judge) Load(o observe.Observation) error {
 	switch o.Outcome {
 	case observe.Fails, observe.Unavailable:
 		f := o.Failure
-		if f.Message != r.Message {
+		if r.Message != "" && f.Message != r.Message {
 			bad("fails with other words:\n  got  %s\n  want %s\nif they mean the same, correct message in %s", f.Message, r.Message, r.Where())
 		}
 		if r.Op != "" && (f.Op != r.Op || f.Opset != r.Opset || f.Node != r.Node) {
@@ -68,7 +77,7 @@ func (j Judge) placement(o observe.Observation) error {
 	switch {
 	case !known:
 		return errors.New("the runtime's log tells no placement of nodes; look whether a new version words it otherwise (posetest/worker/log.go)")
-	case share < 1 && j.Row.Line != 0:
+	case share < 1 && j.Row.Status.Word() == "verified":
 		return fmt.Errorf("only %.0f %% of the nodes are on %s: %v; if that is so, write placement and why into %s", 100*share, j.Provider, o.Placement, j.Row.Where())
 	}
 	return nil
@@ -86,10 +95,16 @@ func (j Judge) Infer(o observe.Observation) error {
 		if got == People {
 			advice = "it is better than expected: correct finds in " + j.Row.Where()
 		}
+		if more := len(details) - maxDetails; more > 0 {
+			details = append(details[:maxDetails:maxDetails], fmt.Sprintf("and %d more", more))
+		}
 		return fmt.Errorf("finds %s, want %s (%s); %s\n  %s", got, want, j.Row.Where(), advice, strings.Join(details, "\n  "))
 	}
 	return nil
 }
+
+// maxDetails is how many photographs an error names: a collapse has them all, and the first few tell it.
+const maxDetails = 5
 
 // Found sums up what a cell found (see [Judge] for single), with a sentence for each photograph where that is not right.
 func Found(o observe.Observation, single bool) (Finds, []string) {

@@ -87,16 +87,19 @@ type Row struct {
 	Platform     Set   `toml:"platform"`     // "linux/amd64", …
 	ISA          Set   `toml:"isa"`          // [observe.ISAs]
 
-	Want    observe.Outcome `toml:"want"`
-	Message string          `toml:"message"` // exact, for fails and unavailable
-	Op      string          `toml:"op"`      // parts of the message, which must parse to them
-	Opset   int             `toml:"opset"`
-	Node    string          `toml:"node"`
-	Signal  string          `toml:"signal"` // for crashes, if by signal
-	During  string          `toml:"during"` // for crashes and hangs: "open", "infer", …
+	Want observe.Outcome `toml:"want"`
+	// Sometimes are outcomes that an unstable cell has as well. It is tried again until it does what Want says.
+	Sometimes Set `toml:"sometimes"`
+
+	Message string `toml:"message"` // exact, for fails and unavailable; a row that is not verified may leave it open
+	Op      string `toml:"op"`      // parts of the message, which must parse to them
+	Opset   int    `toml:"opset"`
+	Node    string `toml:"node"`
+	Signal  string `toml:"signal"` // for crashes, if by signal
+	During  string `toml:"during"` // for crashes and hangs: "open", "infer", …
 
 	// Placement is the exact number of nodes by provider, as the runtime names them. Without it every node must be on
-	// the provider that was asked for.
+	// the provider that was asked for, but for a row that is not verified.
 	Placement map[string]int `toml:"placement"`
 	Finds     Finds          `toml:"finds"`
 
@@ -200,9 +203,14 @@ func (r Row) check() error {
 	if !slices.Contains(observe.Outcomes(), r.Want) {
 		bad("want %q must be one of %v", r.Want, observe.Outcomes())
 	}
+	for _, o := range r.Sometimes {
+		if !slices.Contains(observe.Outcomes(), observe.Outcome(o)) || o == string(r.Want) {
+			bad("sometimes %q must be one of %v, and not want itself", o, observe.Outcomes())
+		}
+	}
 	refused := r.Want == observe.Fails || r.Want == observe.Unavailable
 	died := r.Want == observe.Crashes || r.Want == observe.Hangs
-	if refused != (r.Message != "") && r.Status.Word() == "verified" {
+	if !refused && r.Message != "" || refused && r.Message == "" && r.Status.Word() == "verified" {
 		bad("message goes with fails and unavailable, and must be there for a verified row")
 	}
 	if (r.Op != "" || r.Opset != 0 || r.Node != "") && r.Want != observe.Fails {
@@ -220,7 +228,7 @@ func (r Row) check() error {
 	if !slices.Contains([]Finds{"", People, Nobody, Some, NotRun}, r.Finds) {
 		bad("finds %q must be people, nobody, some or error", r.Finds)
 	}
-	if (r.Want != observe.Loads || r.Finds != People || r.Placement != nil) && r.Why == "" {
+	if (r.Want != observe.Loads || r.Sometimes != nil || r.Finds != People || r.Placement != nil) && r.Why == "" {
 		bad("why must tell the reason of anything but success")
 	}
 	switch r.Status.Word() {

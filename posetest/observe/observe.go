@@ -131,6 +131,8 @@ type Observation struct {
 	Failure   *Failure       `json:"failure,omitempty"`   // for Fails and Unavailable
 	Death     *Death         `json:"death,omitempty"`     // for Crashes and Hangs
 	Placement map[string]int `json:"placement,omitempty"` // nodes by provider, as the runtime names them
+	// Earlier are the outcomes of the attempts before this one, where a cell is known to be unstable.
+	Earlier []Outcome `json:"earlier,omitempty"`
 
 	Start      time.Duration `json:"start_ns"`             // worker started and runtime opened
 	Load       time.Duration `json:"load_ns,omitempty"`    // the session's creation alone

@@ -169,6 +169,7 @@ func TestReadRefuses(t *testing.T) {
 		{"no output", join(varint(1, 8), text(7, in), opset), "its graph has 1 inputs and 0 outputs"},
 		{"a graph longer than any file", join(varint(1, 8), opset, huge), "cut short"},
 		{"an input longer than its graph, though not than the file", join(varint(1, 8), text(7, out, []byte("\x5a\x7f")), opset), "cut short or damaged"},
+		{"a name one byte longer than its graph", join(varint(1, 8), text(7, in, out, []byte("\x12\x01")), opset), "cut short or damaged"},
 		{"a varint that never ends", join(varint(1, 8), bytes.Repeat([]byte{0xff}, 32)), "no ONNX model, or damaged"},
 		{"a name longer than any is", join(varint(1, 8), text(7, text(11, text(1, strings.Repeat("x", 1<<20+1))), out), opset), "a name of 1048577 bytes"},
 		{"a whole model and an error page behind it", join(varint(1, 8), text(7, in, out), opset, []byte("<html>")), "damaged"},
@@ -181,6 +182,18 @@ func TestReadRefuses(t *testing.T) {
 			assert.Contains(t, err.Error(), "again", "says what to do")
 			assert.Zero(t, got)
 		})
+	}
+}
+
+// A file may shrink while it is read, and then ends before the size that was asked for.
+func TestReadShrinkingFile(t *testing.T) {
+	whole := small()
+	graph := len(varint(1, 8)) + len(text(2, "test")) + 2 // where its first field begins
+	for n := range whole {
+		_, err := onnx.Read(bytes.NewReader(whole[:n]), int64(len(whole)))
+		if assert.Error(t, err, "%d bytes", n) && n >= graph {
+			assert.Contains(t, err.Error(), "cut short or damaged", "%d bytes", n)
+		}
 	}
 }
 

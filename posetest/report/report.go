@@ -215,6 +215,9 @@ func (r Result) word() string {
 	if r.Outcome == observe.Loads {
 		s += fmt.Sprintf(" %s/%s", ms(r.Load), ms(r.Run))
 	}
+	if len(r.Row.Sometimes) > 0 {
+		s += " (unstable)"
+	}
 	if r.Problem != nil {
 		s = "! " + s
 	}
