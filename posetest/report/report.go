@@ -89,7 +89,7 @@ var colors = map[expect.Class]text.Color{expect.ClassLoads: text.FgGreen, expect
 func (p Page) Markdown(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Does it load, and does it find the people?\n\n")
-	fmt.Fprintf(&b, "%s\n\nSeen on %s, %s (%s), %d threads a session, by `make report`.\n\n", p.Summary(), p.Machine.Platform(), p.Machine.CPU, p.Machine.ISA, p.Threads)
+	fmt.Fprintf(&b, "%s\n\nSeen on %s, %s (%s), threads=%d in each session, by `make report`.\n\n", p.Summary(), p.Machine.Platform(), p.Machine.CPU, p.Machine.ISA, p.Threads)
 	plain := func(_ expect.Class, _ bool, s string) string { return s }
 	for _, m := range p.matrices(0, plain) {
 		fmt.Fprintf(&b, "%s\n\n", m.RenderMarkdown())
@@ -139,7 +139,7 @@ func (p Page) Summary() string {
 }
 
 func (p Page) legend() string {
-	return fmt.Sprintf("In each cell: class, load time/run time in ms (median; %d threads, other cells running beside). "+
+	return fmt.Sprintf("In each cell: class, load time/run time in ms (median; threads=%d, with other cells beside). "+
 		"falls back: so many %% of the nodes are on another provider. wrong: loads, and does not find the people. ! differs from its row.", p.Threads)
 }
 
@@ -307,7 +307,7 @@ func (p Page) absent() table.Writer {
 		slices.SortFunc(orts[k], compareORT)
 		t.AppendRow(table.Row{k.provider, strings.Join(slices.Compact(orts[k]), " "), k.message})
 	}
-	t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, WidthMax: 40}, {Number: 3, WidthMax: 90}})
+	t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, WidthMax: 40, WidthMaxEnforcer: text.WrapSoft}, {Number: 3, WidthMax: 90, WidthMaxEnforcer: text.WrapSoft}})
 	return t
 }
 

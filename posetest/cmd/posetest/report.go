@@ -75,12 +75,14 @@ func runReport(cmd *cobra.Command, cfg posetest.Config, out string) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return fmt.Errorf("--out: %w; choose a folder that can be written", err)
 	}
+	begin := time.Now()
 	bar := newBar(len(plan.Cells))
 	results, err := suite.Run(ctx, plan, bar.done)
 	bar.stop()
 	if err != nil {
 		return err
 	}
+	wall := time.Since(begin)
 	page := report.Page{Results: results, Table: plan.Table, Machine: observe.ThisMachine(), Threads: suite.Config().Threads}
 	for _, m := range plan.Missing {
 		page.Missing = append(page.Missing, m.Err.Error()+cells(len(m.Cells)))
@@ -90,10 +92,22 @@ func runReport(cmd *cobra.Command, cfg posetest.Config, out string) error {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "written: %s and %s\n", filepath.Join(out, "observations.jsonl"), filepath.Join(out, "matrix.md"))
+	fmt.Fprintf(os.Stderr, "%s\n", efficiency(results, wall, suite.Config().Workers))
 	if len(page.Unexpected()) > 0 {
 		return errRegression
 	}
 	return nil
+}
+
+// efficiency compares the time of the run with what the workers spent in loads and inferences.
+func efficiency(results []report.Result, wall time.Duration, workers int) string {
+	var own time.Duration
+	for _, r := range results {
+		own += r.Worker
+	}
+	share := own / time.Duration(workers)
+	return fmt.Sprintf("took %v: %.2f × the workers' own load and run times (%v) over %d workers",
+		wall.Round(time.Second), float64(wall)/float64(max(share, 1)), own.Round(time.Second), workers)
 }
 
 func cells(n int) string {
