@@ -1,10 +1,12 @@
 """Make the precisions of the matrix from an FP32 ONNX model, with onnxruntime.quantization.
 
-Two steps, so that the files are the same on every machine:
+Three steps, so that the files are the same on every machine:
 
   calibrate  runs the FP32 model over images and writes the range of every tensor to a table, which a person reviews
              and commits. Floating-point sums differ between processors, so this is done once.
-  make       writes the precisions from the model and its table. It runs no model and needs no images.
+  recipe     finds what int8-tuned leaves in float: it measures each layer on the same images, and writes a recipe, which
+             is reviewed and committed, too.
+  make       writes the precisions from the model, its table and its recipe. It runs no model and needs no images.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from onnxruntime.quantization.quant_utils import QuantizationMode, load_model_wi
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
+import sensitivity
 from files import InputError, write_whole
 
 
@@ -47,6 +50,10 @@ class Static:
     per_channel: bool = False
     qoperator: bool = False
     float_tail: bool = False
+    # SiLU(x) is almost 0 below a point, so that what is lower may be cut off before it, for finer steps above.
+    silu_floor: float | None = None
+    reduce_range: bool = False  # of weights, to 7 bits
+    float_nodes: tuple[str, ...] = ()
 
 
 STATIC: dict[str, Static] = {
@@ -56,7 +63,10 @@ STATIC: dict[str, Static] = {
     "int8-qop": Static(per_channel=True, float_tail=True, qoperator=True),
 }
 DYNAMIC: dict[str, QuantType] = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}
-PRECISIONS = sorted(["fp16", *DYNAMIC, *STATIC])
+TUNED = "int8-tuned"
+PRECISIONS = sorted(["fp16", TUNED, *DYNAMIC, *STATIC])
+# What a recipe is chosen from.
+SILU_FLOORS = (None, -4.0, -6.0, -8.0, -12.0)
 
 
 def sha256_of(path: Path) -> str:
@@ -77,15 +87,18 @@ def load(path: Path) -> onnx.ModelProto:
 class Tensors:
     """Feeds calibration tensors, one .npy file each, to the calibrator."""
 
-    def __init__(self, files: list[Path], model_input: onnx.ValueInfoProto) -> None:
+    def __init__(self, folder: Path, model_input: onnx.ValueInfoProto) -> None:
+        self.files = sorted(folder.glob("*.npy"))
+        if not self.files:
+            raise InputError(f"{folder}: holds no .npy file; make some with `posetest tensors`")
         self.name = model_input.name
         self.dtype = onnx.helper.tensor_dtype_to_np_dtype(model_input.type.tensor_type.elem_type)
         self.shape = tuple(dim.dim_value for dim in model_input.type.tensor_type.shape.dim)
-        self.feeds: Iterator[dict[str, npt.NDArray[np.generic]]] = (self.read(file) for file in files)
+        self.feeds: Iterator[dict[str, npt.NDArray[np.generic]]] = ({self.name: self.read(file)} for file in self.files)
 
-    def read(self, file: Path) -> dict[str, npt.NDArray[np.generic]]:
+    def read(self, file: Path) -> npt.NDArray[np.generic]:
         try:
-            tensor = np.load(file, allow_pickle=False)
+            tensor: npt.NDArray[np.generic] = np.load(file, allow_pickle=False)
         except (OSError, ValueError, EOFError) as err:
             raise InputError(f"{file}: not a .npy file ({err}); make it with `posetest tensors`") from err
         if tensor.dtype != self.dtype or tensor.shape != self.shape:
@@ -93,31 +106,31 @@ class Tensors:
                 f"{file}: is {tensor.dtype}{list(tensor.shape)}, the model takes {self.dtype}{list(self.shape)};"
                 " make it with `posetest tensors` for the model's family"
             )
-        return {self.name: tensor}
+        return tensor
 
     def get_next(self) -> dict[str, npt.NDArray[np.generic]] | None:
         return next(self.feeds, None)
 
+    def sum(self) -> str:
+        return hashlib.sha256("".join(f"{sha256_of(file)}\n" for file in self.files).encode()).hexdigest()
 
-def calibrate(model_path: Path, model_id: str, tensors: Path) -> bytes:
+
+def calibrate(model_path: Path, model_id: str, folder: Path) -> bytes:
     """The calibration table of a model: the smallest and largest value of each float tensor over all images."""
     model = load(model_path)
-    files = sorted(tensors.glob("*.npy"))
-    if not files:
-        raise InputError(f"{tensors}: holds no .npy file; make some with `posetest tensors`")
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(shutil.copy(model_path, Path(folder, "model.onnx")))
-        calibrator = MinMaxCalibrater(copy, augmented_model_path=str(Path(folder, "augmented.onnx")))
+    tensors = Tensors(folder, model.graph.input[0])
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(shutil.copy(model_path, Path(scratch, "model.onnx")))
+        calibrator = MinMaxCalibrater(copy, augmented_model_path=str(Path(scratch, "augmented.onnx")))
         calibrator.augment_graph()
         calibrator.create_inference_session()
-        calibrator.collect_data(Tensors(files, model.graph.input[0]))
+        calibrator.collect_data(tensors)
         ranges = calibrator.compute_data()
-    inputs = hashlib.sha256("".join(f"{sha256_of(file)}\n" for file in files).encode())
     table = {
         "id": model_id,
         "model_sha256": sha256_of(model_path),
-        "inputs": len(files),
-        "inputs_sha256": inputs.hexdigest(),
+        "inputs": len(tensors.files),
+        "inputs_sha256": tensors.sum(),
         "made_with": {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__},
         # The shortest decimals that read back as the same float32.
         "ranges": {
@@ -178,41 +191,163 @@ def tail(model: onnx.ModelProto) -> list[str]:
     return [node.name for node in model.graph.node if node.name not in before]
 
 
+def before_first_layer(model: onnx.ModelProto) -> list[str]:
+    """The nodes in front of the first convolution, which prepare the picture."""
+    names = [node.name for node in model.graph.node]
+    return names[: [node.op_type for node in model.graph.node].index("Conv")]
+
+
+def raise_silu_floors(model: onnx.ModelProto, ranges: TensorsData, floor: float) -> TensorsData:
+    """The ranges, with what enters a SiLU cut off at floor."""
+    values = {name: ranges[name].range_value for name in ranges}
+    for node in model.graph.node:
+        if node.op_type == "Sigmoid" and node.input[0] in values:
+            low, high = values[node.input[0]]
+            values[node.input[0]] = (np.maximum(low, np.float32(floor)), np.maximum(high, np.float32(floor)))
+    return TensorsData(CalibrationMethod.MinMax, values)
+
+
 def make_static(how: Static, model_path: Path, ranges: TensorsData, out: Path) -> None:
     model = load_model_with_shape_infer(model_path)
+    if how.silu_floor is not None:
+        ranges = raise_silu_floors(model, ranges, how.silu_floor)
     common: tuple[Any, ...] = (
         QuantType.QInt8,  # weights
         QuantType.QUInt8,  # activations
         ranges,
         [],  # every node …
-        tail(model) if how.float_tail else [],  # … but these
+        [*(tail(model) if how.float_tail else []), *how.float_nodes],  # … but these
         sorted({*QLinearOpsRegistry, *QDQRegistry}),
         {},
     )
-    reduce_range, static = False, True
+    static = True
     quantizer = (
-        ONNXQuantizer(model, how.per_channel, reduce_range, QuantizationMode.QLinearOps, static, *common)
+        ONNXQuantizer(model, how.per_channel, how.reduce_range, QuantizationMode.QLinearOps, static, *common)
         if how.qoperator
-        else QDQQuantizer(model, how.per_channel, reduce_range, *common)
+        else QDQQuantizer(model, how.per_channel, how.reduce_range, *common)
     )
     quantizer.quantize_model()
     quantizer.model.save_model_to_file(str(out))
 
 
-def make(precision: str, model_path: Path, ranges: TensorsData | None) -> bytes:
+def find_recipe(model_path: Path, model_id: str, ranges: TensorsData, folder: Path, budget: float) -> bytes:
+    """The recipe of a model: how int8-tuned quantizes it, and what it leaves in float.
+
+    First the options with the least error are taken, then the most sensitive layers are left in float, as long as their
+    multiplications stay within the budget, a share of the model's.
+    """
+    model = load(model_path)
+    tensors = Tensors(folder, model.graph.input[0])
+    judge = sensitivity.Judge(model_path.read_bytes(), [tensors.read(file) for file in tensors.files])
+    made: dict[Static, float] = {}
+
+    def error(how: Static) -> float:
+        made[how] = judge.error(make_by(how, model_path, ranges))
+        print(f"silu_floor {how.silu_floor}, reduce_range {how.reduce_range}: {made[how]:.4%}", flush=True)
+        return made[how]
+
+    plain = Static(per_channel=True, float_tail=True, float_nodes=tuple(before_first_layer(model)))
+    silu = any(node.op_type == "Sigmoid" and node.name not in tail(model) for node in model.graph.node)
+    choices = [
+        replace(plain, silu_floor=floor, reduce_range=reduced)
+        for floor in (SILU_FLOORS if silu else (None,))
+        for reduced in (False, True)
+    ]
+    best = min(choices, key=error)
+    ranked = sensitivity.rank(
+        [layer for layer in sensitivity.layers(model) if layer.nodes[0] not in tail(model)],
+        judge,
+        lambda names: make_by(replace(best, float_nodes=(*best.float_nodes, *names)), model_path, ranges),
+        lambda line: print(line, flush=True),
+    )
+    spent = 0.0
+    left: list[tuple[float, sensitivity.Layer]] = []
+    for alone, layer in ranked:
+        if spent + layer.share <= budget:
+            spent += layer.share
+            left.append((alone, layer))
+    names = [name for _, layer in left for name in layer.nodes]
+    tuned = replace(best, float_nodes=(*best.float_nodes, *names))
+    recipe = {
+        "id": model_id,
+        "model_sha256": sha256_of(model_path),
+        "inputs": len(tensors.files),
+        "inputs_sha256": tensors.sum(),
+        "made_with": {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__},
+        "weights": "int8 per channel",
+        "activations": "uint8 per tensor, smallest to largest value of the calibration table",
+        "silu_floor": best.silu_floor,
+        "reduce_range": best.reduce_range,
+        "budget": budget,
+        "error": {
+            "int8-qdq": round(made[plain], 6),
+            "options": round(made[best], 6),
+            "int8-tuned": round(error(tuned), 6),
+        },
+        "float_before": best.float_nodes,
+        "float_layers": [
+            {"nodes": layer.nodes, "error_alone": round(alone, 6), "multiplications": round(layer.share, 6)}
+            for alone, layer in left
+        ],
+    }
+    return f"{json.dumps(recipe, indent=1, ensure_ascii=False)}\n".encode()
+
+
+def read_recipe(recipe_path: Path, model_path: Path) -> Static:
+    """How to make int8-tuned of a model, if the recipe is the model's."""
+    try:
+        recipe = json.loads(recipe_path.read_text(encoding="utf-8"))
+        want = recipe["model_sha256"]
+        floor = recipe["silu_floor"]
+        how = Static(
+            per_channel=True,
+            float_tail=True,
+            silu_floor=None if floor is None else float(floor),
+            reduce_range=bool(recipe["reduce_range"]),
+            float_nodes=(
+                *recipe["float_before"],
+                *(name for layer in recipe["float_layers"] for name in layer["nodes"]),
+            ),
+        )
+    except OSError as err:
+        raise InputError(f"{recipe_path}: {err.strerror}; make it with `quantize.py recipe`") from err
+    except (ValueError, KeyError, TypeError, AttributeError) as err:
+        raise InputError(f"{recipe_path}: not a recipe ({err!r}); make it with `quantize.py recipe`") from err
+    if unknown := sorted(set(how.float_nodes) - {node.name for node in load(model_path).graph.node}):
+        raise InputError(f"{recipe_path}: {model_path} has no node {unknown[0]}; make it with `quantize.py recipe`")
+    if (got := sha256_of(model_path)) != want:
+        print(
+            f"{recipe_path}: is of the model with sha256 {want}, but {model_path} has {got};"
+            " its nodes have the same names, so the recipe is used all the same",
+            file=sys.stderr,
+        )
+    return how
+
+
+def make_by(how: Static, model_path: Path, ranges: TensorsData) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copyfile(model_path, Path(folder, "model.onnx")))  # the tool writes beside its input
+        make_static(how, copy, ranges, Path(folder, "out.onnx"))
+        return Path(folder, "out.onnx").read_bytes()
+
+
+def make(precision: str, model_path: Path, ranges: TensorsData | None, tuned: Static | None) -> bytes:
     """The content of the model file in a precision."""
+    if precision == TUNED or precision in STATIC:
+        how = tuned if precision == TUNED else STATIC[precision]
+        if how is None:
+            raise InputError(f"{precision} needs --recipe RECIPE: make it with `quantize.py recipe`")
+        if ranges is None:
+            raise InputError(f"{precision} needs --calibration TABLE: make it with `quantize.py calibrate`")
+        return make_by(how, model_path, ranges)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copyfile(model_path, Path(folder, "model.onnx")))  # the tool writes beside its input
         out = Path(folder, "out.onnx")
         if precision in DYNAMIC:
             quantize_dynamic(copy, out, weight_type=DYNAMIC[precision])
-        elif precision == "fp16":
+        else:
             half = ONNXModel(convert_float_to_float16(onnx.load(copy), keep_io_types=True))
             half.save_model_to_file(str(out))  # which sorts the nodes; the conversion leaves its casts last
-        elif ranges is None:
-            raise InputError(f"{precision} needs --calibration TABLE: make it with `quantize.py calibrate`")
-        else:
-            make_static(STATIC[precision], copy, ranges, out)
         return out.read_bytes()
 
 
@@ -221,11 +356,20 @@ def run_calibrate(args: argparse.Namespace) -> None:
     print(f"{args.out}: calibrated")
 
 
+def run_recipe(args: argparse.Namespace) -> None:
+    if not 0 <= args.budget < 1:
+        raise InputError(f"--budget is {args.budget}; give the share of multiplications that may stay float, as 0.05")
+    ranges = read_ranges(args.calibration, args.model)
+    write_whole(args.out, find_recipe(args.model, args.id, ranges, args.tensors, args.budget))
+    print(f"{args.out}: written")
+
+
 def run_make(args: argparse.Namespace) -> None:
     load(args.model)
     ranges = read_ranges(args.calibration, args.model) if args.calibration else None
+    tuned = read_recipe(args.recipe, args.model) if args.recipe else None
     for precision in args.precision or PRECISIONS:
-        content = make(precision, args.model, ranges)
+        content = make(precision, args.model, ranges, tuned)
         path = args.out / f"{args.id}-{precision}.onnx"
         write_whole(path, content)
         print(f"{path}: {len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}")
@@ -242,7 +386,7 @@ def main() -> int:
         "  python quantize.py make --model yolov8n-pose.onnx --id yolov8n-pose --out . --precision int8 --precision fp16",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="calibrate|make")
+    commands = parser.add_subparsers(required=True, metavar="calibrate|recipe|make")
 
     def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
@@ -256,10 +400,22 @@ def main() -> int:
         "--tensors", type=Path, required=True, metavar="DIR", help="input tensors, as `posetest tensors` writes"
     )
     sub.add_argument("--out", type=Path, required=True, metavar="TABLE", help="the table to write")
+    sub = command("recipe", run_recipe, "find what int8-tuned leaves in float")
+    sub.add_argument("--calibration", type=Path, required=True, metavar="TABLE", help="the model's table")
+    sub.add_argument("--tensors", type=Path, required=True, metavar="DIR", help="input tensors to measure on")
+    sub.add_argument(
+        "--budget",
+        type=float,
+        default=0.05,
+        metavar="SHARE",
+        help="of the multiplications may stay float; default 0.05",
+    )
+    sub.add_argument("--out", type=Path, required=True, metavar="RECIPE", help="the recipe to write")
     sub = command("make", run_make, "write the precisions of a model")
     sub.add_argument(
         "--calibration", type=Path, metavar="TABLE", help="the model's table; fp16, int8 and uint8 need none"
     )
+    sub.add_argument("--recipe", type=Path, metavar="RECIPE", help="the model's recipe; only int8-tuned needs it")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="writes ID-PRECISION.onnx here")
     sub.add_argument("--precision", action="append", choices=PRECISIONS, help="make only this one; may be repeated")
     args = parser.parse_args()

@@ -1,9 +1,10 @@
 // Package coco measures persons found against persons annotated, as COCO defines it.
 //
-//	truth := coco.Truth{Keypoints: annotation, Area: area}
-//	oks := coco.OKS(truth, person) // 1 is perfect, 0.5 is COCO's loosest bar
+//	oks := coco.OKS(truth, person) // one pair: 1 is perfect, 0.5 is COCO's loosest bar
+//	annotations, err := coco.ReadAnnotations("person_keypoints_val2017.json")
+//	stats, err := coco.Evaluate(annotations, detections) // the whole set: stats.AP is COCO's figure
 //
-// The maths are of cocoapi's cocoeval.py (computeOks) and https://cocodataset.org/#keypoints-eval.
+// The maths are of cocoapi's cocoeval.py and https://cocodataset.org/#keypoints-eval.
 package coco
 
 import (
@@ -41,14 +42,22 @@ func OKS(truth Truth, person pose.Person) float64 {
 			continue
 		}
 		labelled++
-		dx, dy := person.Keypoints[i].X-k[0], person.Keypoints[i].Y-k[1]
-		variance := 4 * Sigmas[i] * Sigmas[i]
-		sum += math.Exp(-(dx*dx + dy*dy) / variance / (truth.Area + math.Nextafter(1, 2) - 1) / 2)
+		sum += closeness(i, person.Keypoints[i].X-k[0], person.Keypoints[i].Y-k[1], truth.Area)
 	}
 	if labelled == 0 {
 		return 0
 	}
 	return sum / float64(labelled)
+}
+
+// epsilon is NumPy's spacing(1).
+const epsilon = 0x1p-52
+
+// closeness is the similarity of one joint, dx and dy pixels off.
+func closeness(joint int, dx, dy, area float64) float64 {
+	variance := 4 * Sigmas[joint] * Sigmas[joint]
+	// The conversions keep a compiler from fusing, so that each processor has the same ties.
+	return math.Exp(-(float64(dx*dx) + float64(dy*dy)) / variance / (area + epsilon) / 2)
 }
 
 // Best is the highest OKS of any of the persons to any of the truths, 0 without one.

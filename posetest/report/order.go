@@ -2,24 +2,25 @@ package report
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/Masterminds/semver/v3"
 )
 
-// compareORT orders runtimes by distribution, then by version as a person counts.
+// ort is a runtime's distribution, if it has one, and its version, which may be a pre-release.
+var ort = regexp.MustCompile(`^(?:(.*?)-)?(\d.*)$`)
+
+// compareORT orders runtimes by distribution, then by version as a person counts. What has no version is its own
+// distribution.
 func compareORT(a, b string) int {
 	name := func(s string) (string, *semver.Version) {
-		distribution, version := "", s
-		if i := strings.LastIndex(s, "-"); i >= 0 {
-			distribution, version = s[:i], s[i+1:]
+		if m := ort.FindStringSubmatch(s); m != nil {
+			if v, err := semver.NewVersion(m[2]); err == nil {
+				return m[1], v
+			}
 		}
-		v, err := semver.NewVersion(version)
-		if err != nil {
-			v = semver.New(0, 0, 0, "", "")
-		}
-		return distribution, v
+		return s, semver.New(0, 0, 0, "", "")
 	}
 	da, va := name(a)
 	db, vb := name(b)

@@ -51,72 +51,162 @@ func (p Page) Unexpected() []Result {
 
 // Text writes the page for a terminal.
 func (p Page) Text(w io.Writer, style Style) {
-	paint := func(c expect.Class, unexpected bool, s string) string {
-		if !style.Color {
-			return s
+	p = p.sorted()
+	var b strings.Builder
+	for _, m := range p.matrices(style) {
+		fmt.Fprintf(&b, "%s\n\n", m.Render())
+	}
+	for _, l := range p.legend() {
+		word := fmt.Sprintf("%-11s ", l.word)
+		if style.Color && l.class != "" {
+			word = colors[l.class].Sprint(word)
 		}
-		if unexpected {
-			return text.Colors{text.Bold, text.FgRed, text.ReverseVideo}.Sprint(s)
+		fmt.Fprintf(&b, "%s%s\n", word, strings.Join(fold(l.text, style.Width-12), "\n"+strings.Repeat(" ", 12)))
+	}
+	list := func(title string, items ...[]string) {
+		if len(items) == 0 {
+			return
 		}
-		return text.Colors{colors[c]}.Sprint(s)
+		fmt.Fprintf(&b, "\n%s\n", title)
+		for _, item := range items {
+			for i, line := range item {
+				indent := "  "
+				if i > 0 {
+					indent = "      "
+				}
+				for _, part := range fold(line, style.Width-len(indent)) {
+					fmt.Fprintf(&b, "%s%s\n", indent, part)
+				}
+			}
+		}
 	}
-	for _, m := range p.matrices(style.Width, paint) {
-		fmt.Fprintf(w, "%s\n\n", m.Render())
+	var items [][]string
+	for _, r := range p.reasons() {
+		items = append(items, []string{r.cells + ": " + r.what, r.why, fmt.Sprintf("%s (%s)", r.row.Status, r.row.Where())})
 	}
-	fmt.Fprintf(w, "%s\n", p.legend())
-	if t := p.absent(); t != nil {
-		fmt.Fprintf(w, "\nNot in these builds (in the runtime's exact words):\n%s\n", t.Render())
+	list("Why:", items...)
+	items = nil
+	for _, a := range p.absent() {
+		items = append(items, []string{a.provider + ": " + a.message, strings.Join(a.orts, " ")})
 	}
-	if t := p.elsewhere(); t != nil {
-		fmt.Fprintf(w, "\nNot seen on this machine:\n%s\n", t.Render())
+	list("Not in these builds, in the runtime's words:", items...)
+	if rows := p.elsewhere(); len(rows) > 0 {
+		list("Not seen on this machine:", []string{fmt.Sprintf("%d rows of the support table are for other platforms, or nobody has shown them; the Markdown page lists them", len(rows))})
 	}
+	items = nil
 	for _, missing := range p.Missing {
-		fmt.Fprintf(w, "\nskipped: %s", missing)
+		items = append(items, []string{missing})
 	}
-	if len(p.Missing) > 0 {
-		fmt.Fprintln(w)
-	}
+	list("Skipped:", items...)
 	for _, r := range p.Unexpected() {
-		fmt.Fprintf(w, "\nUNEXPECTED %s: %v\n", r.Cell, r.Problem)
+		mark := "UNEXPECTED"
+		if style.Color {
+			mark = alarm.Sprint(mark)
+		}
+		fmt.Fprintf(&b, "\n%s %s\n", mark, r.Cell)
+		for line := range strings.Lines(r.Problem.Error()) {
+			for _, part := range fold(line, style.Width-4) {
+				fmt.Fprintf(&b, "    %s\n", part)
+			}
+		}
 	}
-	fmt.Fprintf(w, "\n%s\n", p.Summary())
+	fmt.Fprintf(&b, "\n%s\n", strings.Join(fold(p.Summary(), style.Width), "\n"))
+	io.WriteString(w, b.String())
 }
 
-var colors = map[expect.Class]text.Color{expect.ClassLoads: text.FgGreen, expect.ClassFallsBack: text.FgYellow, expect.ClassWrong: text.FgMagenta,
-	expect.ClassFails: text.FgRed, expect.ClassCrashes: text.FgRed, expect.ClassHangs: text.FgRed, expect.ClassUnavailable: text.FgHiBlack}
+// sorted is the page with all that came in some order in one order.
+func (p Page) sorted() Page {
+	p.Results = slices.SortedStableFunc(slices.Values(p.Results), func(a, b Result) int {
+		return cmp.Or(cmp.Compare(a.Model, b.Model), comparePrecision(a.Precision, b.Precision), cmp.Compare(a.Provider, b.Provider), compareORT(a.ORT, b.ORT))
+	})
+	p.Missing = slices.Sorted(slices.Values(p.Missing))
+	return p
+}
+
+// fold parts a text between words into lines of so many columns; a longer word has a line of its own. Without a width it
+// is one line.
+func fold(s string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(s) {
+		if line != "" && width > 0 && text.StringWidth(line)+1+text.StringWidth(word) > width {
+			lines, line = append(lines, line), ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
+}
+
+var (
+	colors = map[expect.Class]text.Color{expect.ClassLoads: text.FgGreen, expect.ClassFallsBack: text.FgYellow, expect.ClassWrong: text.FgMagenta,
+		expect.ClassFails: text.FgRed, expect.ClassCrashes: text.FgRed, expect.ClassHangs: text.FgRed, expect.ClassUnavailable: text.FgHiBlack}
+	alarm = text.Colors{text.Bold, text.FgRed, text.ReverseVideo}
+)
 
 // Markdown writes the page for a repository.
 func (p Page) Markdown(w io.Writer) error {
+	p = p.sorted()
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Does it load, and does it find the people?\n\n")
-	fmt.Fprintf(&b, "%s\n\nSeen on %s, %s (%s), threads=%d in each session, by `make report`.\n\n", p.Summary(), p.Machine.Platform(), p.Machine.CPU, p.Machine.ISA, p.Threads)
-	plain := func(_ expect.Class, _ bool, s string) string { return s }
-	for _, m := range p.matrices(0, plain) {
+	fmt.Fprintf(&b, "%s\n\nSeen on %s, %s (%s), threads=%d in each session, by `make report`.\n\n", p.Summary(), p.Machine.Platform(), escape(p.Machine.CPU), p.Machine.ISA, p.Threads)
+	for _, m := range p.matrices(Style{}) {
 		fmt.Fprintf(&b, "%s\n\n", m.RenderMarkdown())
 	}
-	fmt.Fprintf(&b, "%s\n\n", p.legend())
-	if t := p.reasons(); t != nil {
-		fmt.Fprintf(&b, "## Why\n\n%s\n\n", t.RenderMarkdown())
+	for _, l := range p.legend() {
+		fmt.Fprintf(&b, "- **%s** %s\n", l.word, l.text)
 	}
-	if t := p.absent(); t != nil {
-		fmt.Fprintf(&b, "## Not in these builds\n\n%s\n\n", t.RenderMarkdown())
-	}
-	if t := p.elsewhere(); t != nil {
-		fmt.Fprintf(&b, "## Not seen on this machine\n\n%s\n\n", t.RenderMarkdown())
-	}
-	if unexpected := p.Unexpected(); len(unexpected) > 0 {
-		fmt.Fprintf(&b, "## Unexpected\n\n")
-		for _, r := range unexpected {
-			fmt.Fprintf(&b, "- `%s`: %s\n", r.Cell, strings.Join(strings.Fields(r.Problem.Error()), " "))
+	section := func(title string, header table.Row, rows []table.Row) {
+		if len(rows) == 0 {
+			return
 		}
-		fmt.Fprintln(&b)
+		t := newTable()
+		t.AppendHeader(header)
+		for _, row := range rows {
+			for i := range row {
+				row[i] = escape(fmt.Sprint(row[i]))
+			}
+			t.AppendRow(row)
+		}
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", title, t.RenderMarkdown())
+	}
+	var rows []table.Row
+	for _, r := range p.reasons() {
+		rows = append(rows, table.Row{r.cells, r.what, r.why, r.row.Status, r.row.Where()})
+	}
+	section("Why", table.Row{"cells", "what", "why", "known by", "row"}, rows)
+	rows = nil
+	for _, a := range p.absent() {
+		rows = append(rows, table.Row{a.provider, strings.Join(a.orts, " "), a.message})
+	}
+	section("Not in these builds", table.Row{"provider", "runtimes", "the runtime's words"}, rows)
+	section("Not seen on this machine", table.Row{"platform", "provider", "runtimes", "model", "precision", "expected", "known by"}, p.elsewhere())
+	list := func(title string, items []string) {
+		if len(items) > 0 {
+			fmt.Fprintf(&b, "\n## %s\n\n- %s\n", title, strings.Join(items, "\n- "))
+		}
+	}
+	var unexpected, skipped []string
+	for _, r := range p.Unexpected() {
+		unexpected = append(unexpected, fmt.Sprintf("`%s`: %s", r.Cell, escape(r.Problem.Error())))
 	}
 	for _, missing := range p.Missing {
-		fmt.Fprintf(&b, "Skipped: %s\n\n", missing)
+		skipped = append(skipped, escape(missing))
 	}
-	_, err := io.WriteString(w, strings.TrimRight(b.String(), "\n")+"\n")
+	list("Unexpected", unexpected)
+	list("Skipped", skipped)
+	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// escape makes a text one line that Markdown shows as it is. (The table escapes its own bars.)
+func escape(s string) string {
+	return markdown.Replace(strings.Join(strings.Fields(s), " "))
+}
+
+var markdown = strings.NewReplacer(`\`, `\\`, "*", `\*`, "<", "&lt;", ">", "&gt;", "&", "&amp;")
 
 // Summary is one sentence.
 func (p Page) Summary() string {
@@ -135,19 +225,55 @@ func (p Page) Summary() string {
 	if bad > 0 {
 		verdict = fmt.Sprintf("%d NOT as expected", bad)
 	}
+	if len(p.Results) == 0 {
+		return "0 cells: nothing was run."
+	}
 	return fmt.Sprintf("%d cells: %s; %s.", len(p.Results), strings.Join(parts, ", "), verdict)
 }
 
-func (p Page) legend() string {
-	return fmt.Sprintf("In each cell: class, load time/run time in ms (median; threads=%d, with other cells beside). "+
-		"falls back: so many %% of the nodes are on another provider. wrong: loads, and does not find the people. ! differs from its row.", p.Threads)
+type meaning struct {
+	class      expect.Class
+	word, text string
+}
+
+var meanings = map[expect.Class]string{
+	expect.ClassLoads:       "runs wholly on its provider, and finds the people",
+	expect.ClassFallsBack:   "finds the people, and so many % of its nodes run on another provider than was asked for",
+	expect.ClassWrong:       "loads and runs, and does not find the people: don't ship it",
+	expect.ClassFails:       "the runtime refuses the model with a message",
+	expect.ClassCrashes:     "the process dies",
+	expect.ClassHangs:       "no answer within the time limit",
+	expect.ClassUnavailable: "the provider is not in this build of the runtime",
+	expect.ClassUnverified:  "not run here",
+}
+
+// legend explains the words that the page uses.
+func (p Page) legend() []meaning {
+	if len(p.Results) == 0 {
+		return nil
+	}
+	all := []meaning{{word: "a/b", text: fmt.Sprintf("load time/run time in ms (median; threads=%d, with other cells beside)", p.Threads)}}
+	has := func(f func(Result) bool) bool { return slices.ContainsFunc(p.Results, f) }
+	for _, c := range expect.Classes() {
+		if has(func(r Result) bool { return r.Class == c }) {
+			all = append(all, meaning{c, string(c), meanings[c]})
+		}
+	}
+	if has(func(r Result) bool { return len(r.Row.Sometimes) > 0 }) {
+		all = append(all, meaning{word: "(unstable)", text: "does something else at times; what is shown is what it does in the end"})
+	}
+	if len(p.Unexpected()) > 0 {
+		all = append(all, meaning{word: "!", text: "differs from its row of the support table: see below what to do"})
+	}
+	return all
 }
 
 type column struct{ provider, ort string }
 
+func (c column) String() string { return c.provider + "@" + c.ort }
+
 // matrices are the table of models by provider@runtime, in parts that fit the width.
-func (p Page) matrices(width int, paint func(expect.Class, bool, string) string) []table.Writer {
-	const first, each = 34, 20 // columns of text
+func (p Page) matrices(style Style) []table.Writer {
 	cells := map[observe.Cell]Result{}
 	var columns []column
 	var rows [][2]string
@@ -159,22 +285,16 @@ func (p Page) matrices(width int, paint func(expect.Class, bool, string) string)
 		columns = append(columns, column{r.Provider, r.ORT})
 		rows = append(rows, [2]string{r.Model, r.Precision})
 	}
+	slices.SortFunc(columns, func(a, b column) int { return cmp.Or(cmp.Compare(a.provider, b.provider), cmp.Compare(a.ort, b.ort)) })
+	columns = slices.Compact(columns) // first, as versions are slow to compare
 	slices.SortFunc(columns, func(a, b column) int { return cmp.Or(cmp.Compare(a.provider, b.provider), compareORT(a.ort, b.ort)) })
-	columns = slices.Compact(columns)
-	slices.SortFunc(rows, func(a, b [2]string) int {
-		return cmp.Or(cmp.Compare(a[0], b[0]), comparePrecision(a[1], b[1]))
-	})
-	rows = slices.Compact(rows)
-	fit := max(1, len(columns))
-	if width > 0 {
-		fit = max(1, (width-first)/each)
-	}
+	rows = slices.Compact(rows) // they come sorted
 	var all []table.Writer
-	for part := range slices.Chunk(columns, fit) {
+	for _, part := range p.parts(columns, style.Width) {
 		t := newTable()
 		header := table.Row{"model", "precision"}
 		for _, c := range part {
-			header = append(header, c.provider+"@"+c.ort)
+			header = append(header, c)
 		}
 		t.AppendHeader(header)
 		for i, row := range rows {
@@ -186,17 +306,48 @@ func (p Page) matrices(width int, paint func(expect.Class, bool, string) string)
 			}
 			for _, c := range part {
 				r, ok := cells[observe.Cell{Model: row[0], Precision: row[1], Provider: c.provider, ORT: c.ort}]
-				if !ok {
-					line = append(line, "–")
-					continue
+				word := "–"
+				if ok {
+					word = r.word()
 				}
-				line = append(line, paint(r.Class, r.Problem != nil, r.word()))
+				switch {
+				case !ok || !style.Color:
+				case r.Problem != nil:
+					word = alarm.Sprint(word)
+				default:
+					word = colors[r.Class].Sprint(word)
+				}
+				line = append(line, word)
 			}
 			t.AppendRow(line)
 		}
 		all = append(all, t)
 	}
 	return all
+}
+
+// parts distributes columns on tables of so many columns of text; without a width on one.
+func (p Page) parts(columns []column, width int) [][]column {
+	const border = 3 // of each column, and 1 at the end
+	widths := map[column]int{}
+	model, precision := len("model"), len("precision")
+	for _, r := range p.Results {
+		model, precision = max(model, text.StringWidth(r.Model)), max(precision, text.StringWidth(r.Precision))
+		c := column{r.Provider, r.ORT}
+		widths[c] = max(widths[c], text.StringWidth(c.String()), text.StringWidth(r.word()))
+	}
+	first := model + border + precision + border + 1
+	var parts [][]column
+	left := 0
+	for _, c := range columns {
+		need := widths[c] + border
+		if len(parts) == 0 || width > 0 && need > left {
+			parts, left = append(parts, nil), width-first
+		}
+		parts[len(parts)-1] = append(parts[len(parts)-1], c)
+		left -= need
+	}
+	return parts
 }
 
 func newTable() table.Writer {
@@ -210,7 +361,7 @@ func newTable() table.Writer {
 func (r Result) word() string {
 	s := string(r.Class)
 	if r.Class == expect.ClassFallsBack {
-		s += fmt.Sprintf(" %.0f%%", 100-100*r.Share)
+		s += fmt.Sprintf(" %.0f%%", min(99, max(1, 100-100*r.Share))) // neither none nor all
 	}
 	if r.Outcome == observe.Loads {
 		s += fmt.Sprintf(" %s/%s", ms(r.Load), ms(r.Run))
@@ -224,44 +375,53 @@ func (r Result) word() string {
 	return s
 }
 
-// ms is a time in milliseconds, to two digits.
+// ms is a time in milliseconds, with a decimal below 10; "–" if it was not taken.
 func ms(d time.Duration) string {
 	v := float64(d) / 1e6
-	if v < 10 {
+	if d == 0 {
+		return "–"
+	}
+	if v < 9.95 {
 		return fmt.Sprintf("%.1f", v)
 	}
 	return fmt.Sprintf("%.0f", v)
 }
 
-// reasons explains, row by row, each cell that is anything but right.
-func (p Page) reasons() table.Writer {
-	cells := map[string][]Result{}
+// A reason explains cells of one row that do the same.
+type reason struct {
+	cells, what, why string
+	row              expect.Row
+}
+
+// reasons explain, row by row, each cell that is anything but right.
+func (p Page) reasons() []reason {
+	type key struct{ where, what string }
+	cells := map[key][]Result{}
+	var keys []key // in the order of the results
 	for _, r := range p.Results {
-		if r.Row.Why != "" && r.Class != expect.ClassUnavailable && r.Problem == nil {
-			cells[r.Row.Where()] = append(cells[r.Row.Where()], r)
-		}
-	}
-	if len(cells) == 0 {
-		return nil
-	}
-	t := newTable()
-	t.AppendHeader(table.Row{"cells", "what", "why", "known by", "row"})
-	for _, row := range p.Table {
-		rs := cells[row.Where()]
-		if len(rs) == 0 {
+		if r.Row.Why == "" || r.Class == expect.ClassUnavailable || r.Problem != nil {
 			continue
 		}
-		what := string(rs[0].Class)
-		if rs[0].Class != expect.ClassLoads && rs[0].Outcome != observe.Loads {
-			what = expect.Describe(rs[0].Observation)
+		k := key{r.Row.Where(), string(r.Class)}
+		if r.Outcome != observe.Loads {
+			k.what = expect.Describe(r.Observation)
 		}
+		if cells[k] == nil {
+			keys = append(keys, k)
+		}
+		cells[k] = append(cells[k], r)
+	}
+	slices.SortStableFunc(keys, func(a, b key) int { return cmp.Compare(cells[a][0].Row.Line, cells[b][0].Row.Line) })
+	var all []reason
+	for _, k := range keys {
+		row := cells[k][0].Row
 		why := row.Why
 		if row.See != "" {
 			why += " (" + row.See + ")"
 		}
-		t.AppendRow(table.Row{summarize(rs), what, why, row.Status, row.Where()})
+		all = append(all, reason{summarize(cells[k]), k.what, why, row})
 	}
-	return t
+	return all
 }
 
 // summarize names several cells of one row shortly.
@@ -281,41 +441,37 @@ func summarize(rs []Result) string {
 		field(func(r Result) string { return r.ORT }, compareORT))
 }
 
-// absent lists the providers that the runtimes do not bring.
-func (p Page) absent() table.Writer {
-	type key struct{ provider, message string }
-	orts := map[key][]string{}
+// An absentee is a provider that runtimes do not bring.
+type absentee struct {
+	provider, message string
+	orts              []string
+}
+
+func (p Page) absent() []absentee {
+	var all []absentee
 	for _, r := range p.Results {
-		if r.Class == expect.ClassUnavailable && r.Problem == nil {
-			k := key{r.Provider, r.Failure.Message}
-			orts[k] = append(orts[k], r.ORT)
+		if r.Class != expect.ClassUnavailable || r.Problem != nil {
+			continue
 		}
+		i := slices.IndexFunc(all, func(a absentee) bool { return a.provider == r.Provider && a.message == r.Failure.Message })
+		if i < 0 {
+			i, all = len(all), append(all, absentee{provider: r.Provider, message: r.Failure.Message})
+		}
+		all[i].orts = append(all[i].orts, r.ORT)
 	}
-	if len(orts) == 0 {
-		return nil
-	}
-	keys := make([]key, 0, len(orts))
-	for k := range orts {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b key) int {
+	slices.SortFunc(all, func(a, b absentee) int {
 		return cmp.Or(cmp.Compare(a.provider, b.provider), cmp.Compare(a.message, b.message))
 	})
-	t := newTable()
-	t.AppendHeader(table.Row{"provider", "runtimes", "words"})
-	for _, k := range keys {
-		slices.SortFunc(orts[k], compareORT)
-		t.AppendRow(table.Row{k.provider, strings.Join(slices.Compact(orts[k]), " "), k.message})
+	for i := range all {
+		slices.SortFunc(all[i].orts, compareORT)
+		all[i].orts = slices.Compact(all[i].orts)
 	}
-	t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, WidthMax: 40, WidthMaxEnforcer: text.WrapSoft}, {Number: 3, WidthMax: 90, WidthMaxEnforcer: text.WrapSoft}})
-	return t
+	return all
 }
 
 // elsewhere lists the rows that only another platform can show, or that nobody has shown.
-func (p Page) elsewhere() table.Writer {
-	t := newTable()
-	t.AppendHeader(table.Row{"platform", "provider", "runtimes", "model", "precision", "expected", "known by"})
-	n := 0
+func (p Page) elsewhere() []table.Row {
+	var rows []table.Row
 	for _, row := range p.Table {
 		if row.Status.Word() == "verified" {
 			continue
@@ -324,13 +480,9 @@ func (p Page) elsewhere() table.Writer {
 		if row.Finds != "" && row.Finds != expect.People {
 			expected += ", finds " + string(row.Finds)
 		}
-		t.AppendRow(table.Row{set(row.Platform), set(row.Provider), cmp.Or(row.ORT.String(), "all"), set(row.Model), set(row.Precision), expected, row.Status})
-		n++
+		rows = append(rows, table.Row{set(row.Platform), set(row.Provider), cmp.Or(row.ORT.String(), "all"), set(row.Model), set(row.Precision), expected, row.Status})
 	}
-	if n == 0 {
-		return nil
-	}
-	return t
+	return rows
 }
 
 func set(s expect.Set) string { return cmp.Or(strings.Join(s, " "), "all") }

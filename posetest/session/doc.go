@@ -4,6 +4,6 @@
 // most one library in its life:
 //
 //	version, err := session.OpenLibrary("/path/to/libonnxruntime.so.1.23.2")
-//	s, err := session.Open(session.Options{Model: "m.onnx", Provider: "cpu", Inputs: in, Outputs: out})
+//	s, load, err := session.Open(session.Options{Model: "m.onnx", Provider: "cpu", Inputs: in, Outputs: out})
 //	outputs, took, err := s.Run(input)
 package session

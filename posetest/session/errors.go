@@ -54,12 +54,21 @@ func (e *MissingKernelError) Error() string {
 // newLoadError reads a message of session creation. The binding drops the runtime's error code, so that the words are
 // all there is.
 func newLoadError(message, model string) *LoadError {
-	message = strings.ReplaceAll(message, model, "{model}")
+	message = hidePath(message, model)
 	return &LoadError{Message: message, Missing: parseMissingKernel(message)}
 }
 
-// missingKernel is the sentence of onnxruntime/core/framework/session_state.cc's and kernel_registry_manager's.
-var missingKernel = regexp.MustCompile(`Could not find an implementation for ([\w.:]+)\((\d+)\) node with name '([^']*)'`)
+// hidePath keeps the place of a model out of words that are to be compared.
+func hidePath(message, model string) string {
+	if model == "" {
+		return message
+	}
+	return strings.ReplaceAll(message, model, "{model}")
+}
+
+// missingKernel is a sentence of onnxruntime/core/framework/session_state.cc, of all versions since 1.22. A name may hold
+// quotes, and nothing follows it.
+var missingKernel = regexp.MustCompile(`Could not find an implementation for (\S+)\((\d+)\) node with name '(.*)'`)
 
 func parseMissingKernel(message string) *MissingKernelError {
 	m := missingKernel.FindStringSubmatch(message)

@@ -19,6 +19,9 @@ const MinVersion = "1.22"
 // OpenLibrary opens the runtime library at path and returns the version that it reports of itself, such as "1.23.2".
 // Its error is a [LibraryError].
 func OpenLibrary(path string) (version string, err error) {
+	if ort.IsInitialized() {
+		return "", &LibraryError{Path: path, Reason: "ONNX Runtime " + ort.GetVersion() + " is open already, and a process can open only one; start another worker"}
+	}
 	runtime.LockOSThread() // dlerror's words belong to the thread
 	defer runtime.UnlockOSThread()
 	ort.SetSharedLibraryPath(path)
@@ -74,7 +77,7 @@ func Open(o Options) (*Session, time.Duration, error) {
 		}
 	}
 	if err := appendProvider(so, o); err != nil {
-		return nil, 0, &UnavailableError{Provider: o.Provider, Message: strings.ReplaceAll(err.Error(), o.Model, "{model}")}
+		return nil, 0, &UnavailableError{Provider: o.Provider, Message: hidePath(err.Error(), o.Model)}
 	}
 	begin := time.Now()
 	s, err := ort.NewDynamicAdvancedSession(o.Model, names(o.Inputs), names(o.Outputs), so)
@@ -97,6 +100,9 @@ func (s *Session) Run(inputs ...tensor.Tensor) ([]tensor.Tensor, time.Duration, 
 		}
 		values = append(values, v)
 	}
+	if len(values) == 0 {
+		return nil, 0, errors.New("a run needs at least one input") // the binding panics
+	}
 	if s.results == nil {
 		s.results = make([]ort.Value, len(s.outputs))
 	}
@@ -106,10 +112,12 @@ func (s *Session) Run(inputs ...tensor.Tensor) ([]tensor.Tensor, time.Duration, 
 			s.results[i] = nil
 		}
 	}
+	before := slices.Clone(s.results)
 	begin := time.Now()
 	err := s.s.Run(values, s.results)
 	took := time.Since(begin)
 	if err != nil {
+		s.results = before // the binding leaves values that can't be destroyed
 		return nil, took, err
 	}
 	outputs := make([]tensor.Tensor, len(s.results))
@@ -148,15 +156,23 @@ func destroy(values []ort.Value) {
 func value(t tensor.Tensor) (ort.Value, error) {
 	switch data := t.Data.(type) {
 	case []float32:
-		return ort.NewTensor(t.Shape, data)
+		return newTensor(t.Shape, data)
 	case []int32:
-		return ort.NewTensor(t.Shape, data)
+		return newTensor(t.Shape, data)
 	case []int64:
-		return ort.NewTensor(t.Shape, data)
+		return newTensor(t.Shape, data)
 	case []uint8:
-		return ort.NewTensor(t.Shape, data)
+		return newTensor(t.Shape, data)
 	}
 	return nil, fmt.Errorf("no tensors of %T", t.Data)
+}
+
+// newTensor refuses what the binding would cut to fit.
+func newTensor[T ort.TensorData](shape ort.Shape, data []T) (ort.Value, error) {
+	if want := shape.FlattenedSize(); int64(len(data)) != want {
+		return nil, fmt.Errorf("has %d elements, shape %v wants %d", len(data), shape, want)
+	}
+	return ort.NewTensor(shape, data)
 }
 
 func data(v ort.Value) (any, error) {

@@ -8,7 +8,7 @@
 // and starts workers anywhere later:
 //
 //	w, err := worker.Start(worker.Spec{})
-//	version, err := w.OpenLibrary(ctx, library)
+//	version, took, err := w.OpenLibrary(ctx, library)
 //	load, err := w.Open(ctx, worker.Model{Path: "m.onnx", Family: "movenet", Provider: "cpu", …})
 //	photo, err := w.Infer(ctx, "astronaut.png")
 //	end := w.Close() // placement, peak memory, log

@@ -7,17 +7,19 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // A Log is what a worker's standard error told.
 type Log struct {
 	Placement map[string]int // nodes by provider
 	Errors    []string       // the runtime's warnings and errors, the first few
-	Tail      []string       // the last lines, or those around the words of a crash
+	Tail      []string       // the last lines, or those around the words of a crash or panic
 	Signal    string         // that the Go runtime or libc reported before it ended the process, such as "SIGSEGV"
 }
 
 const (
+	providers  = 16 // that placement is kept of: no session has more
 	tailLines  = 8
 	errorLines = 8
 	lineLength = 400
@@ -25,12 +27,13 @@ const (
 )
 
 var (
-	// onnxruntime/core/session/inference_session.cc and framework/session_state.cc, at verbose level.
-	placed = regexp.MustCompile(`(?:All nodes|Node\(s\)) placed on \[(\w+)\]\. Number of nodes: (\d+)`)
-	// The log's own prefix: time [level:category:logger, file:line function] message.
-	entry = regexp.MustCompile(`\[([VIWEF]):onnxruntime:[^,\]]*, [^\]]*\] (.*)$`)
-	// The Go runtime's first line of a fatal signal.
-	fatal = regexp.MustCompile(`^(?:\[signal )?(SIG[A-Z]+): `)
+	// "All nodes placed on […]" or "Node(s) placed on […]" of onnxruntime/core/framework/session_state.cc, at verbose
+	// level. (Expressions that begin with plain text are fast on the lines that lack it, which is nearly all of them.)
+	placed = regexp.MustCompile(`placed on \[(\w{1,64})\]\. Number of nodes: (\d{1,9})\b`)
+	// The log's own prefix: time [level:category:logger, file:line function] message, from warnings on.
+	entry = regexp.MustCompile(`\[([WEF]):onnxruntime:[^,\]]*, [^\]]*\] (.*)$`)
+	// The Go runtime's first line of a fatal signal, of a panic, or of an error of its own; after it come all goroutines.
+	fatal = regexp.MustCompile(`^(?:panic: |fatal error: |(?:\[signal )?(SIG(?:ABRT|BUS|FPE|ILL|QUIT|SEGV|SYS|TRAP)): )`)
 	color = regexp.MustCompile("\x1b\\[[0-9;]*m")
 )
 
@@ -49,20 +52,26 @@ func readLog(r io.Reader) Log {
 			continue
 		}
 		if m := placed.FindStringSubmatch(line); m != nil {
-			if n, err := strconv.Atoi(m[2]); err == nil {
+			n, _ := strconv.Atoi(m[2]) // nine digits are a number
+			if _, known := log.Placement[m[1]]; known || len(log.Placement) < providers {
 				log.Placement[m[1]] += n
 			}
 		}
-		if m := entry.FindStringSubmatch(line); m != nil && strings.Contains("WEF", m[1]) && len(log.Errors) < errorLines {
+		if m := entry.FindStringSubmatch(line); m != nil && len(log.Errors) < errorLines {
 			log.Errors = append(log.Errors, clip(m[1]+": "+m[2]))
 		}
-		if m := fatal.FindStringSubmatch(line); m != nil && log.Signal == "" {
-			log.Signal, after = m[1], 3
+		if m := fatal.FindStringSubmatch(line); m != nil {
+			if log.Signal == "" {
+				log.Signal = m[1]
+			}
+			if after < 0 {
+				after = 3
+			}
 		}
 		if after == 0 {
 			continue
 		}
-		after--
+		after = max(after-1, -1)
 		log.Tail = append(log.Tail, clip(line))
 		if len(log.Tail) > tailLines {
 			log.Tail = log.Tail[1:]
@@ -83,9 +92,15 @@ func readClipped(r *bufio.Reader) (string, error) {
 	return text, nil
 }
 
+// clip makes of a line what may be printed anywhere: short, valid, without control characters.
 func clip(s string) string {
-	if len(s) <= lineLength {
-		return s
+	if len(s) > lineLength {
+		s = strings.ToValidUTF8(s[:lineLength], "") + "…"
 	}
-	return strings.ToValidUTF8(s[:lineLength], "") + "…"
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
 }

@@ -6,32 +6,63 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// ownGroup puts the child into a process group of its own, so that its children can be ended with it.
-func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+// A group is a worker with whatever it starts: a process group of its own.
+type group struct {
+	cmd    *exec.Cmd
+	mu     sync.Mutex
+	reaped bool // its number may be another process's by now
+}
 
-func killGroup(pid int) { unix.Kill(-pid, unix.SIGKILL) }
+func startGroup(cmd *exec.Cmd) (*group, error) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return &group{cmd: cmd}, cmd.Start()
+}
 
-// endGroup ends this process and all of its group.
-func endGroup() { unix.Kill(0, unix.SIGKILL) }
+// kill ends the whole group, if its worker is not gone.
+func (g *group) kill() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.reaped {
+		unix.Kill(-g.cmd.Process.Pid, unix.SIGKILL)
+	}
+}
+
+// memory is what the worker holds now and held at most, in resident bytes; 0 once it is gone.
+func (g *group) memory() (now, peak int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.reaped {
+		return 0, 0
+	}
+	return memory(g.cmd.Process.Pid)
+}
+
+// endSelf ends this process and what it started.
+func endSelf() {
+	if unix.Getpgrp() == os.Getpid() { // started by startGroup, not by hand in a shell's group
+		unix.Kill(0, unix.SIGKILL)
+	}
+	os.Exit(3)
+}
 
 // repliesFD is the first extra file of a child: providers print to standard output.
 const repliesFD = 3
 
-func repliesPipe(cmd *exec.Cmd, log *os.File) (r, w *os.File, err error) {
-	if r, w, err = os.Pipe(); err != nil {
-		return nil, nil, err
-	}
+func passReplies(cmd *exec.Cmd, replies, log *os.File) {
 	cmd.Stdout = log
-	cmd.ExtraFiles = []*os.File{w}
-	return r, w, nil
+	cmd.ExtraFiles = []*os.File{replies}
 }
 
-func repliesFile() io.Writer { return os.NewFile(repliesFD, "replies") }
+func repliesFile() io.Writer {
+	unix.CloseOnExec(repliesFD) // no child of a provider shall hold it open
+	return os.NewFile(repliesFD, "replies")
+}
 
 // deathSignal is the signal that ended a process, "" if it left by itself.
 func deathSignal(state *os.ProcessState) string {

@@ -34,7 +34,7 @@ func ServeIfAsked() {
 				if !errors.Is(err, io.EOF) {
 					fmt.Fprintln(os.Stderr, "posetest worker:", err)
 				}
-				endGroup()
+				endSelf()
 			}
 			requests <- r
 			if r.Close {
@@ -81,10 +81,7 @@ type served struct {
 func (s *served) answer(r request) (reply, error) {
 	switch {
 	case r.Library != "":
-		begin := time.Now()
-		version, err := session.OpenLibrary(r.Library)
-		s.version = version
-		return reply{Version: version, Took: time.Since(begin)}, err
+		return s.library(r.Library)
 	case r.Open != nil:
 		return s.open(*r.Open)
 	case r.Infer != "":
@@ -95,6 +92,19 @@ func (s *served) answer(r request) (reply, error) {
 		return reply{}, s.session.Close()
 	}
 	return reply{}, nil
+}
+
+func (s *served) library(path string) (reply, error) {
+	if s.version != "" {
+		return reply{}, misuse("the library comes once")
+	}
+	begin := time.Now()
+	version, err := session.OpenLibrary(path)
+	if err != nil {
+		return reply{}, err
+	}
+	s.version = version
+	return reply{Version: version, Took: time.Since(begin)}, nil
 }
 
 func (s *served) open(m Model) (reply, error) {

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/posetest/suite/posetest/observe"
-	"github.com/shirou/gopsutil/v4/process"
 )
 
 // A Spec says how to start a worker and what it may use. The zero value has the defaults.
@@ -40,12 +39,13 @@ func (e *DeathError) TimedOut() bool { return strings.HasPrefix(e.Limit, "time "
 // A Worker is one process with one runtime. It is for one goroutine.
 type Worker struct {
 	spec    Spec
-	cmd     *exec.Cmd
+	group   *group
 	scratch string
-	in      io.WriteCloser
+	in      *os.File
 	replies chan reply
-	broken  chan error // why replies ended
+	broken  error // why replies were closed
 	log     chan Log
+	closing chan struct{} // closed when nobody takes replies any more
 	ended   chan struct{} // closed once the process is gone
 	peak    atomic.Int64  // resident bytes
 	limit   atomic.Pointer[string]
@@ -61,8 +61,11 @@ type End struct {
 	Exit       int
 }
 
-// Start starts a worker and waits until it answers. Close must be called on it.
+// Start starts a worker and waits until it answers. Close must be called on it. Its error is the context's if that ended.
 func Start(ctx context.Context, spec Spec) (*Worker, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if os.Getenv(env) != "" {
 		return nil, errors.New("a worker can't start workers; call worker.ServeIfAsked (or posetest.Main) first thing in main or TestMain")
 	}
@@ -80,7 +83,8 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker: private temporary folder: %w", err)
 	}
-	w := &Worker{spec: spec, scratch: scratch, replies: make(chan reply), broken: make(chan error, 1), log: make(chan Log, 1), ended: make(chan struct{})}
+	w := &Worker{spec: spec, scratch: scratch, replies: make(chan reply), log: make(chan Log, 1),
+		closing: make(chan struct{}), ended: make(chan struct{})}
 	if err := w.start(); err != nil {
 		os.RemoveAll(scratch)
 		return nil, fmt.Errorf("worker: start %s: %w", filepath.Base(spec.Program), err)
@@ -130,69 +134,78 @@ func (w *Worker) environment() []string {
 	return append(all, w.spec.Env...)
 }
 
-func (w *Worker) start() error {
-	w.cmd = exec.Command(w.spec.Program, w.spec.Args...)
-	w.cmd.Env = w.environment()
-	w.cmd.Dir = w.scratch
-	w.cmd.SysProcAttr = ownGroup()
-	var err error
-	if w.in, err = w.cmd.StdinPipe(); err != nil {
+func (w *Worker) start() (err error) {
+	var ours, theirs [3]*os.File // of requests, log and replies
+	defer func() {
+		for i := range theirs {
+			theirs[i].Close() // a nil file's Close is an error and nothing else
+			if err != nil {
+				ours[i].Close()
+			}
+		}
+	}()
+	if theirs[0], ours[0], err = os.Pipe(); err != nil {
 		return err
 	}
-	logRead, logWrite, err := os.Pipe()
-	if err != nil {
+	for i := 1; i < len(ours); i++ {
+		if ours[i], theirs[i], err = os.Pipe(); err != nil {
+			return err
+		}
+	}
+	cmd := exec.Command(w.spec.Program, w.spec.Args...)
+	cmd.Env = w.environment()
+	cmd.Dir = w.scratch
+	cmd.Stdin, cmd.Stderr = theirs[0], theirs[1]
+	passReplies(cmd, theirs[2], theirs[1])
+	if w.group, err = startGroup(cmd); err != nil {
 		return err
 	}
-	defer logWrite.Close()
-	w.cmd.Stderr = logWrite
-	replyRead, replyWrite, err := repliesPipe(w.cmd, logWrite)
-	if err != nil {
-		logRead.Close()
-		return err
-	}
-	defer replyWrite.Close()
-	if err := w.cmd.Start(); err != nil {
-		logRead.Close()
-		replyRead.Close()
-		return err
-	}
-	go func() { w.log <- readLog(logRead); logRead.Close() }()
-	go w.readReplies(replyRead)
-	go w.watch(logRead)
+	w.in = ours[0]
+	go func() {
+		defer ours[1].Close()
+		w.log <- readLog(ours[1])
+	}()
+	go w.readReplies(ours[2])
+	go w.watch(ours[1], ours[2])
 	return nil
 }
 
-func (w *Worker) readReplies(r io.ReadCloser) {
+func (w *Worker) readReplies(r *os.File) {
+	defer close(w.replies)
 	defer r.Close()
 	in := bufio.NewReaderSize(r, 1<<16)
 	for {
 		var a reply
-		if err := readLine(in, &a); err != nil {
-			w.broken <- err
+		if w.broken = readLine(in, &a); w.broken != nil {
 			return
 		}
-		w.replies <- a
+		select {
+		case w.replies <- a:
+		case <-w.closing:
+			return
+		}
 	}
 }
 
-// watch holds the worker to its memory limit until it is gone, then ends its group and its log.
-func (w *Worker) watch(log *os.File) {
+// watch holds the worker to its memory limit until it is gone, then gives what reads from it an end.
+func (w *Worker) watch(pipes ...*os.File) {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		w.cmd.Wait()
+		w.group.wait()
 	}()
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {
 		case <-gone:
-			killGroup(w.cmd.Process.Pid)                         // whatever it started
-			log.SetReadDeadline(time.Now().Add(5 * time.Second)) // in case something outside the group holds the pipe
+			for _, pipe := range pipes { // something that left the group may hold them
+				pipe.SetReadDeadline(time.Now().Add(5 * time.Second))
+			}
 			close(w.ended)
 			return
 		case <-tick.C:
-			if rss := w.sample(); rss > w.spec.Memory {
+			if now := w.sample(); now > w.spec.Memory {
 				w.kill(fmt.Sprintf("memory %d MiB", w.spec.Memory>>20))
 			}
 		}
@@ -201,13 +214,9 @@ func (w *Worker) watch(log *os.File) {
 
 // sample notes the peak of the worker's memory and returns what it holds now, in bytes.
 func (w *Worker) sample() int64 {
-	p := process.Process{Pid: int32(w.cmd.Process.Pid)}
-	m, err := p.MemoryInfo()
-	if err != nil { // it has ended
-		return 0
-	}
-	w.peak.Store(max(w.peak.Load(), int64(m.RSS), int64(m.HWM)))
-	return int64(m.RSS)
+	now, peak := w.group.memory()
+	w.peak.Store(max(w.peak.Load(), peak))
+	return now
 }
 
 // kill ends the worker's whole group; limit says why, if a limit was the reason.
@@ -215,11 +224,17 @@ func (w *Worker) kill(limit string) {
 	if limit != "" {
 		w.limit.CompareAndSwap(nil, &limit)
 	}
-	killGroup(w.cmd.Process.Pid)
+	w.group.kill()
 }
 
 func (w *Worker) ask(ctx context.Context, r request) (reply, error) {
-	if err := writeLine(w.in, r); err != nil {
+	if ctx.Err() != nil {
+		return w.cancelled(ctx)
+	}
+	w.in.SetWriteDeadline(time.Now().Add(w.spec.Timeout)) // a worker that hangs may not even read
+	if err := writeLine(w.in, r); errors.Is(err, os.ErrDeadlineExceeded) {
+		return w.tooLate(r.name())
+	} else if err != nil {
 		return reply{}, w.death(r.name(), nil)
 	}
 	return w.wait(ctx, r.name())
@@ -230,26 +245,39 @@ func (w *Worker) wait(ctx context.Context, during string) (reply, error) {
 	timer := time.NewTimer(w.spec.Timeout)
 	defer timer.Stop()
 	select {
-	case a := <-w.replies:
+	case a, ok := <-w.replies:
+		if !ok {
+			return reply{}, w.death(during, w.broken)
+		}
 		if a.Refusal != nil {
 			return a, a.Refusal
 		}
 		return a, nil
-	case err := <-w.broken:
-		return reply{}, w.death(during, err)
 	case <-timer.C:
-		w.kill(fmt.Sprintf("time %v", w.spec.Timeout))
+		return w.tooLate(during)
 	case <-ctx.Done():
-		w.kill("")
-		w.Close()
-		return reply{}, context.Cause(ctx)
+		return w.cancelled(ctx)
 	}
+}
+
+func (w *Worker) tooLate(during string) (reply, error) {
+	w.kill(fmt.Sprintf("time %v", w.spec.Timeout))
 	return reply{}, w.death(during, nil)
 }
 
-// death ends the worker and says how it died.
+// cancelled ends the worker: a request that nobody waits for can't be taken back.
+func (w *Worker) cancelled(ctx context.Context) (reply, error) {
+	w.kill("")
+	w.Close()
+	return reply{}, context.Cause(ctx)
+}
+
+// death ends the worker and says how it died. If replies ended otherwise than by its end, why says so.
 func (w *Worker) death(during string, why error) error {
-	if why != nil && !errors.Is(why, io.EOF) {
+	if errors.Is(why, io.EOF) || errors.Is(why, os.ErrDeadlineExceeded) {
+		why = nil
+	}
+	if why != nil {
 		w.kill("")
 	}
 	end := w.Close()
@@ -259,14 +287,18 @@ func (w *Worker) death(during string, why error) error {
 	} else if d.Signal == "" {
 		d.Exit = end.Exit
 	}
-	if why != nil && !errors.Is(why, io.EOF) {
+	if why != nil {
 		return fmt.Errorf("%w (%w)", &DeathError{d}, why)
 	}
 	return &DeathError{d}
 }
 
-// OpenLibrary opens the runtime and returns its version and the time that took.
+// OpenLibrary opens the runtime and returns its version and the time that took. Its error is a [Refusal] of kind Library,
+// a [DeathError], or the context's, whose end ends the worker, here as in every request.
 func (w *Worker) OpenLibrary(ctx context.Context, path string) (version string, took time.Duration, err error) {
+	if path, err = filepath.Abs(path); err != nil { // a worker has a working directory of its own
+		return "", 0, err
+	}
 	a, err := w.ask(ctx, request{Library: path})
 	return a.Version, a.Took, err
 }
@@ -274,12 +306,19 @@ func (w *Worker) OpenLibrary(ctx context.Context, path string) (version string, 
 // Open creates the session and returns the time that its creation alone took. Its error is a [Refusal] of kind
 // Unavailable or Load, a [DeathError], or the context's.
 func (w *Worker) Open(ctx context.Context, m Model) (load time.Duration, err error) {
+	if m.Path, err = filepath.Abs(m.Path); err != nil {
+		return 0, err
+	}
 	a, err := w.ask(ctx, request{Open: &m})
 	return a.Took, err
 }
 
 // Infer runs one image through the whole pipeline. A refusal is of kind Run and leaves the worker usable.
 func (w *Worker) Infer(ctx context.Context, image string) (observe.Photo, error) {
+	image, err := filepath.Abs(image)
+	if err != nil {
+		return observe.Photo{}, err
+	}
 	a, err := w.ask(ctx, request{Infer: image})
 	if err != nil {
 		return observe.Photo{}, err
@@ -310,9 +349,10 @@ func (w *Worker) Finish(ctx context.Context) error {
 }
 
 // Close ends the worker, and everything that it started, if it has not ended; it returns what is known of it. It may
-// be called again.
+// be called again, and while a request runs, which then returns a [DeathError].
 func (w *Worker) Close() End {
 	w.close.Do(func() {
+		close(w.closing)
 		w.in.Close() // a worker that is alive ends on this
 		select {
 		case <-w.ended:
@@ -322,22 +362,16 @@ func (w *Worker) Close() End {
 		}
 		w.end.Log = <-w.log
 		w.end.PeakMemory = w.peak.Load()
-		state := w.cmd.ProcessState
+		state := w.group.cmd.ProcessState
 		w.end.CPU = state.UserTime() + state.SystemTime()
 		w.end.Exit = state.ExitCode()
-		if signal := deathSignal(state); signal != "" {
-			w.end.Signal = signal
+		if w.end.Exit != goFatal { // then the log spoke of something else
+			w.end.Signal = deathSignal(state)
 		}
 		os.RemoveAll(w.scratch)
-		go func() { // let the reader of replies go
-			for {
-				select {
-				case <-w.replies:
-				case <-w.broken:
-					return
-				}
-			}
-		}()
 	})
 	return w.end
 }
+
+// goFatal is the exit code of the Go runtime after a fatal signal, which it reports in the log.
+const goFatal = 2

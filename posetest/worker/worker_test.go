@@ -5,11 +5,13 @@ package worker_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,8 +37,14 @@ func misbehave(fault string) {
 	if fault == "never serves" {
 		os.Exit(0)
 	}
+	if fault == "never greet" {
+		time.Sleep(time.Hour)
+	}
 	replies := os.NewFile(3, "replies")
 	fmt.Fprintln(replies, "{}")
+	if fault == "never read" {
+		time.Sleep(time.Hour)
+	}
 	bufio.NewReader(os.Stdin).ReadString('\n')
 	fmt.Fprintln(os.Stderr, "about to", fault)
 	switch fault {
@@ -48,6 +56,9 @@ func misbehave(fault string) {
 		syscall.Kill(os.Getpid(), syscall.SIGABRT)
 	case "be killed":
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case "tell the environment":
+		fmt.Fprintf(os.Stderr, "SECRET=%q PATH=%q\n", os.Getenv("SECRET"), os.Getenv("PATH"))
+		os.Exit(3)
 	case "hang":
 	case "write garbage":
 		fmt.Fprintln(replies, "loaded fine, trust me")
@@ -62,6 +73,8 @@ func misbehave(fault string) {
 			fmt.Fprintln(os.Stderr, line)
 		}
 		fmt.Fprintln(replies, "{}")
+		io.Copy(io.Discard, os.Stdin)
+		return
 	case "flood the pipe":
 		io.Copy(replies, zeros{})
 	case "grow":
@@ -75,14 +88,32 @@ func misbehave(fault string) {
 			time.Sleep(5 * time.Millisecond)
 		}
 		fmt.Fprintln(os.Stderr, len(all))
-	case "leave a child":
-		child := exec.Command("sleep", "1000")
-		child.Stderr = os.Stderr // holds the log open, too
+	case "peak for an instant":
+		hold(256 << 20)()
+		fmt.Fprintln(replies, "{}")
+		io.Copy(io.Discard, os.Stdin)
+		return
+	case "leave a child", "leave a child out of reach":
+		child := exec.Command("sleep", "20")
+		child.Stderr, child.ExtraFiles = os.Stderr, []*os.File{replies} // holds log and replies open, too
+		child.SysProcAttr = &syscall.SysProcAttr{Setsid: fault == "leave a child out of reach"}
 		child.Start()
 		os.WriteFile(os.Getenv("PIDFILE"), []byte(strconv.Itoa(child.Process.Pid)), 0o644)
 		os.Exit(3)
 	}
 	time.Sleep(time.Hour)
+}
+
+// hold takes so many bytes of memory, in use and not of Go's heap, until it is told to let go.
+func hold(n int) (free func()) {
+	b, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		panic(err)
+	}
+	for i := 0; i < len(b); i += os.Getpagesize() {
+		b[i] = 1
+	}
+	return func() { syscall.Munmap(b) }
 }
 
 type zeros struct{}
@@ -94,8 +125,12 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// quickExit spares the second that the race detector sleeps at each exit.
+const quickExit = "GORACE=atexit_sleep_ms=0"
+
 func start(t *testing.T, spec worker.Spec) *worker.Worker {
 	t.Helper()
+	spec.Env = append(spec.Env, quickExit)
 	w, err := worker.Start(t.Context(), spec)
 	require.NoError(t, err)
 	t.Cleanup(func() { w.Close() })
@@ -151,7 +186,7 @@ func TestGrandchildEnds(t *testing.T) {
 	w := start(t, worker.Spec{Env: []string{"FAULT=leave a child", "PIDFILE=" + file}})
 	begin := time.Now()
 	assert.ErrorContains(t, w.Ping(t.Context()), "exit code 3")
-	assert.Less(t, time.Since(begin), 4*time.Second, "does not wait for the child's log")
+	assert.Less(t, time.Since(begin), 4*time.Second, "does not wait for the child's log and replies")
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	pid, err := strconv.Atoi(string(text))
@@ -172,12 +207,174 @@ func gone(pid int) bool {
 	return strings.HasPrefix(state, "Z")
 }
 
+// What left the worker's group can't be ended, and is not waited for either.
+func TestGrandchildOutOfReach(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "pid")
+	w := start(t, worker.Spec{Env: []string{"FAULT=leave a child out of reach", "PIDFILE=" + file}})
+	begin := time.Now()
+	assert.ErrorContains(t, w.Ping(t.Context()), "exit code 3")
+	assert.Less(t, time.Since(begin), 10*time.Second, "it holds log and replies for 20 s")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	pid, err := strconv.Atoi(string(text))
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL), "it lived on")
+}
+
 func TestCancelEndsWorker(t *testing.T) {
+	for _, fault := range []string{"hang", "never read"} {
+		w := start(t, worker.Spec{Env: []string{"FAULT=" + fault}})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(100*time.Millisecond, cancel)
+		assert.ErrorIs(t, w.Ping(ctx), context.Canceled)
+		assert.NotZero(t, w.Close().Exit, "it was killed")
+	}
+}
+
+func TestCancelDuringStart(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	why := errors.New("asked to stop")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(100*time.Millisecond, func() { cancel(why) })
+	begin := time.Now()
+	_, err := worker.Start(ctx, worker.Spec{Env: []string{"FAULT=never greet"}})
+	assert.ErrorIs(t, err, why)
+	assert.Less(t, time.Since(begin), 2*time.Second)
+	left, err := os.ReadDir(os.Getenv("TMPDIR"))
+	require.NoError(t, err)
+	assert.Empty(t, left, "scratch folders")
+}
+
+// A context that is done already starts nothing and asks nothing, and that every time: select would choose by chance.
+func TestContextDoneBefore(t *testing.T) {
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 {
+		w, err := worker.Start(done, worker.Spec{Program: "/nowhere/program"})
+		require.ErrorIs(t, err, context.Canceled)
+		require.Nil(t, w)
+	}
+	w := start(t, worker.Spec{})
+	require.ErrorIs(t, w.Ping(done), context.Canceled)
+	var death *worker.DeathError
+	require.ErrorAs(t, w.Ping(t.Context()), &death, "its end ended the worker")
+}
+
+func TestStartTimesOut(t *testing.T) {
+	_, err := worker.Start(t.Context(), worker.Spec{Env: []string{"FAULT=never greet"}, Timeout: 100 * time.Millisecond})
+	assert.EqualError(t, err, "the worker stopped during start by the limit of time 100ms")
+}
+
+func TestProgramThatIsNone(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	_, err := worker.Start(t.Context(), worker.Spec{Program: "/nowhere/program"})
+	assert.ErrorContains(t, err, "worker: start program: fork/exec /nowhere/program: no such file or directory")
+	left, err := os.ReadDir(os.Getenv("TMPDIR"))
+	require.NoError(t, err)
+	assert.Empty(t, left, "scratch folders")
+}
+
+// A worker that does not read can't hold up who asks it, however much that is.
+func TestRequestThatNobodyReads(t *testing.T) {
+	w := start(t, worker.Spec{Env: []string{"FAULT=never read"}, Timeout: 300 * time.Millisecond})
+	_, err := w.Open(t.Context(), worker.Model{Family: strings.Repeat("x", 1<<20)}) // more than any pipe holds
+	assert.EqualError(t, err, "the worker stopped during open by the limit of time 300ms")
+}
+
+// Close ends a worker that is at work, from another goroutine too, and may come twice.
+func TestCloseWhileItWorks(t *testing.T) {
 	w := start(t, worker.Spec{Env: []string{"FAULT=hang"}})
-	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(100*time.Millisecond, cancel)
-	assert.ErrorIs(t, w.Ping(ctx), context.Canceled)
-	assert.NotZero(t, w.Close().Exit, "it was killed")
+	asked := make(chan error)
+	go func() { asked <- w.Ping(t.Context()) }()
+	time.Sleep(50 * time.Millisecond)
+	ends := make(chan worker.End, 2)
+	for range 2 {
+		go func() { ends <- w.Close() }()
+	}
+	var death *worker.DeathError
+	require.ErrorAs(t, <-asked, &death)
+	first := <-ends
+	assert.Equal(t, first, <-ends)
+	assert.Equal(t, "SIGKILL", first.Signal)
+}
+
+// Whoever asks the dead hears of the death, and at once.
+func TestAskingTheDead(t *testing.T) {
+	w := start(t, worker.Spec{Env: []string{"FAULT=exit"}})
+	for range 3 {
+		begin := time.Now()
+		assert.EqualError(t, w.Ping(t.Context()), "the worker left with exit code 3 during ping")
+		assert.Less(t, time.Since(begin), 5*time.Second)
+	}
+}
+
+// Workers leave nothing behind, however they end: no file, no goroutine, no process.
+func TestNoLeaks(t *testing.T) {
+	count := func() (files, goroutines int) {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			entries, err = os.ReadDir("/dev/fd")
+		}
+		require.NoError(t, err)
+		return len(entries), runtime.NumGoroutine()
+	}
+	ends := []func(){
+		func() { start(t, worker.Spec{}).Close() },
+		func() {
+			w := start(t, worker.Spec{})
+			require.NoError(t, w.Finish(t.Context()))
+			w.Close()
+		},
+		func() { require.Error(t, start(t, worker.Spec{Env: []string{"FAULT=exit"}}).Ping(t.Context())) },
+		func() {
+			require.Error(t, start(t, worker.Spec{Env: []string{"FAULT=write garbage"}}).Ping(t.Context()))
+		},
+		func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Millisecond)
+			defer cancel()
+			if w, err := worker.Start(ctx, worker.Spec{Env: []string{quickExit}}); err == nil {
+				w.Close()
+			}
+		},
+	}
+	for _, end := range ends { // what the first of each opens for good, such as the poller
+		end()
+	}
+	files, goroutines := count()
+	for i := range 200 {
+		ends[i%len(ends)]()
+	}
+	f, g := count()
+	for begin := time.Now(); (f > files || g > goroutines) && time.Since(begin) < 5*time.Second; f, g = count() {
+		time.Sleep(10 * time.Millisecond) // the last goroutines are on their way out
+	}
+	assert.LessOrEqual(t, f, files, "open files after 200 workers")
+	assert.LessOrEqual(t, g, goroutines, "goroutines after 200 workers")
+	var status syscall.WaitStatus
+	_, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
+	assert.ErrorIs(t, err, syscall.ECHILD, "no process is left, not even dead")
+}
+
+// A worker's peak is its own: getrusage's starts with that of the process that forked it.
+func TestPeakMemoryIsTheWorkersOwn(t *testing.T) {
+	defer hold(256 << 20)()
+	w := start(t, worker.Spec{})
+	require.NoError(t, w.Finish(t.Context()))
+	peak := w.Close().PeakMemory
+	assert.Greater(t, peak, int64(1<<20), "bytes: a Go program holds more than that")
+	assert.Less(t, peak, int64(128<<20), "bytes, of a worker that opened nothing")
+}
+
+// The peak is the kernel's, not the highest of some samples.
+func TestPeakMemoryOfAnInstant(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells the peak of a process that lives")
+	}
+	w := start(t, worker.Spec{Env: []string{"FAULT=peak for an instant"}})
+	require.NoError(t, w.Ping(t.Context()))
+	time.Sleep(100 * time.Millisecond) // four samples
+	assert.Greater(t, w.Close().PeakMemory, int64(200<<20), "bytes: it held 256 MiB for a moment")
 }
 
 // A program that forgets to serve must not start itself again and again.
@@ -205,16 +402,11 @@ func TestScratchFolderIsRemoved(t *testing.T) {
 // Only what a worker needs of the environment reaches it.
 func TestEnvironmentIsClosed(t *testing.T) {
 	t.Setenv("SECRET", "token")
-	w := start(t, worker.Spec{Env: []string{"FAULT=hang"}, Timeout: time.Minute})
-	pids, err := exec.Command("pgrep", "-P", strconv.Itoa(os.Getpid())).Output()
-	if err != nil {
-		t.Skip("needs pgrep, of Debian's procps")
-	}
-	for _, pid := range strings.Fields(string(pids)) {
-		env, _ := os.ReadFile("/proc/" + pid + "/environ")
-		assert.NotContains(t, string(env), "SECRET")
-	}
-	w.Close()
+	t.Setenv("PATH", "/bin")
+	w := start(t, worker.Spec{Env: []string{"FAULT=tell the environment"}})
+	require.Error(t, w.Ping(t.Context()))
+	tail := w.Close().Tail
+	assert.Equal(t, `SECRET="" PATH="/bin"`, tail[len(tail)-1])
 }
 
 func TestMisuse(t *testing.T) {

@@ -1,0 +1,121 @@
+"""How much each layer of a pose model suffers from quantization, measured at the persons that FP32 finds.
+
+Nothing is decoded beyond what the measure needs: the predictions that FP32 is sure of are picked, and the same rows of the
+other model's output are compared with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+
+Floats = npt.NDArray[np.float32]
+# Where FP32 says that there is a person, and that a keypoint is to be seen.
+SURE, VISIBLE = 0.25, 0.3
+# An error is cut off at this share of the person's size: a keypoint that is lost is lost.
+LOST = 0.2
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Rows of a model's output: persons or what may be one."""
+
+    keypoints: Floats  # [N,17,2] in the output's own unit
+    seen: Floats  # [N,17], the confidence of each keypoint
+    score: Floats  # [N]
+    size: Floats  # [N], √(width × height) of the box, in the same unit
+
+
+def predictions(output: Floats) -> Predictions:
+    """Read MoveNet's [1,1,17,3] (y, x, confidence) or YOLOv8-pose's [1,56,N] (x, y, w, h, score, 17 × x, y, confidence)."""
+    if output.shape == (1, 1, 17, 3):
+        points, seen = output[0, :, :, :2], output[0, :, :, 2]
+        spread = points[seen >= VISIBLE] if (seen >= VISIBLE).any() else points[0]
+        height, width = np.maximum(np.ptp(spread, axis=0), 0.05)
+        return Predictions(points, seen, seen.mean(axis=1), np.full(1, np.sqrt(height * width), np.float32))
+    if output.ndim == 3 and output.shape[:2] == (1, 56):
+        rows = output[0].T
+        triples = rows[:, 5:].reshape(-1, 17, 3)
+        return Predictions(triples[:, :, :2], triples[:, :, 2], rows[:, 4], np.sqrt(rows[:, 2] * rows[:, 3]))
+    raise ValueError(f"an output {list(output.shape)} is of no known family")
+
+
+class Judge:
+    """Compares models with FP32 on the same tensors."""
+
+    def __init__(self, fp32: bytes, tensors: list[npt.NDArray[np.generic]]) -> None:
+        self.tensors = tensors
+        self.reference = [predictions(output) for output in self.run(fp32)]
+
+    def run(self, model: bytes) -> list[Floats]:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = 2
+        # Quantize and dequantize stay nodes of their own between float kernels. That is exact everywhere; the fused
+        # kernels saturate on x86-64 without VNNI, and the measure would tell of the machine.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        return [session.run(None, {name: tensor})[0] for tensor in self.tensors]
+
+    def error(self, model: bytes) -> float:
+        """The mean distance of visible keypoints from FP32's, as a share of the person's size."""
+        distances: list[Floats] = []
+        for want, output in zip(self.reference, self.run(model), strict=True):
+            got, sure = predictions(output), want.score >= SURE
+            shift = np.linalg.norm(got.keypoints[sure] - want.keypoints[sure], axis=2) / want.size[sure, None]
+            distances.append(shift[want.seen[sure] >= VISIBLE])
+        return float(np.minimum(np.concatenate(distances), LOST).mean())
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution and the activation behind it, which are quantized together or not at all."""
+
+    nodes: tuple[str, ...]
+    share: float  # of the model's multiplications
+
+
+def layers(model: onnx.ModelProto) -> list[Layer]:
+    """The layers of a model in the order of its nodes."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    pixels = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim][2:] for value in graph.value_info}
+    weights = {tensor.name: tensor.dims for tensor in graph.initializer}
+    consumers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            consumers.setdefault(name, []).append(node)
+
+    def activation(output: str) -> list[str]:
+        """Clip or Relu; or SiLU, which is Sigmoid and a product with the same tensor."""
+        found = [node for node in consumers[output] if node.op_type in ("Clip", "Relu", "Sigmoid")]
+        products = [node for first in found for node in consumers[first.output[0]] if node.op_type == "Mul"]
+        return [node.name for node in [*found, *(node for node in products if output in node.input)]]
+
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    work = [int(np.prod([*weights[node.input[1]], *pixels[node.output[0]]])) for node in convolutions]
+    return [
+        Layer((node.name, *activation(node.output[0])), cost / sum(work))
+        for node, cost in zip(convolutions, work, strict=True)
+    ]
+
+
+def rank(
+    candidates: list[Layer], judge: Judge, make: Callable[[list[str]], bytes], progress: Callable[[str], None]
+) -> list[tuple[float, Layer]]:
+    """The layers, most sensitive first, with the error of a model in which that layer alone is quantized.
+
+    make gives the model with these nodes left in float.
+    """
+    every = {name for layer in candidates for name in layer.nodes}
+    ranked: list[tuple[float, Layer]] = []
+    for layer in candidates:
+        error = judge.error(make(sorted(every - set(layer.nodes))))
+        progress(f"{len(ranked) + 1}/{len(candidates)} {layer.nodes[0]}: {error:.4%}")
+        ranked.append((error, layer))
+    return sorted(ranked, key=lambda pair: -pair[0])
