@@ -55,9 +55,10 @@ func (c Config) complete() (Config, error) {
 	if c.Data == nil {
 		c.Data = filepath.SplitList(os.Getenv("POSETEST_DATA"))
 	}
+	c.Data = slices.DeleteFunc(slices.Clone(c.Data), func(dir string) bool { return dir == "" }) // "a:" names one folder
 	if c.Require == nil {
 		c.Require = words(os.Getenv("POSETEST_REQUIRE"))
-		if ci := os.Getenv("CI"); c.Require == nil && ci != "" && ci != "false" {
+		if ci := os.Getenv("CI"); len(c.Require) == 0 && ci != "" && ci != "false" {
 			c.Require = []string{"all"}
 		}
 	}

@@ -207,10 +207,16 @@ func WriteTensors(ctx context.Context, m OwnModel, dir string, images []string) 
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	from := map[string]string{}
 	for _, path := range images {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
+		name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)) + ".npy"
+		if other, taken := from[name]; taken {
+			return fmt.Errorf("%s and %s would both be %s; rename one", other, path, name)
+		}
+		from[name] = path
 		img, err := pose.ReadImage(path)
 		if err != nil {
 			return err
@@ -223,7 +229,6 @@ func WriteTensors(ctx context.Context, m OwnModel, dir string, images []string) 
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
-		name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)) + ".npy"
 		if err := maybe.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
 			return err
 		}

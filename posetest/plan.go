@@ -80,9 +80,13 @@ func open(cfg Config) (*house, error) {
 		if cfg.Dir, err = findDir(); err != nil {
 			return nil, err
 		}
+	} else if _, err := os.Stat(filepath.Join(cfg.Dir, modelsList)); err != nil {
+		return nil, fmt.Errorf("%w: Config.Dir (--dir): %w; name the folder that has %s", ErrSetup, err, modelsList)
 	}
 	h := &house{Config: cfg, fixtures: filepath.Join(cfg.Dir, "fixtures")}
-	if _, err := os.Stat(filepath.Join(h.fixtures, "fixtures.json")); errors.Is(err, fs.ErrNotExist) {
+	_, err = os.Stat(filepath.Join(h.fixtures, "fixtures.json"))
+	builtIn := errors.Is(err, fs.ErrNotExist)
+	if builtIn {
 		h.fixtures = filepath.Join(cfg.Cache, "fixtures")
 		if err := fixtures.Extract(h.fixtures); err != nil {
 			return nil, fmt.Errorf("%w: put the built-in photographs into %s: %w", ErrSetup, h.fixtures, err)
@@ -90,6 +94,9 @@ func open(cfg Config) (*house, error) {
 	}
 	if h.catalogue, err = catalog.Open(filepath.Join(cfg.Dir, modelsList), filepath.Join(h.fixtures, "fixtures.json")); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
+	}
+	if builtIn { // without those of the data path, which another module's users can't have
+		h.catalogue.Fixtures = slices.DeleteFunc(h.catalogue.Fixtures, func(f catalog.Fixture) bool { return f.Annotations != "" })
 	}
 	if h.runtimes, err = ortlib.Known(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
@@ -215,18 +222,32 @@ func (h *house) libraries(ctx context.Context, log Log) ([]chosen, error) {
 	return all, nil
 }
 
+// ownDistribution is that of a library of the user's: its id is own-1.23.2.
+const ownDistribution = "onnxruntime-own"
+
 // ownLibrary asks a library of the user's for its version, in a worker.
 func (h *house) ownLibrary(ctx context.Context) (chosen, error) {
-	fail := func(err error) (chosen, error) { return chosen{}, fmt.Errorf("%w: POSETEST_ORT: %w", ErrSetup, err) }
-	if err := ortlib.CheckLibrary(h.Library); err != nil {
+	fail := func(err error) (chosen, error) {
+		return chosen{}, setupUnlessDone(ctx, fmt.Errorf("POSETEST_ORT: %w", err))
+	}
+	err := ortlib.CheckLibrary(h.Library)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fail(fmt.Errorf("%w; correct the path, or unset it to use those of `posetest runtime list`", err))
+	}
+	if err != nil {
 		return fail(err)
 	}
-	w, err := worker.Start(ctx, worker.Spec{Timeout: h.Timeout})
+	w, err := worker.Start(ctx, worker.Spec{Timeout: h.Timeout, Environ: ortlib.Environ(h.Library, os.Environ())})
 	if err != nil {
 		return fail(err)
 	}
 	defer w.Close()
 	version, _, err := w.OpenLibrary(ctx, h.Library)
+	var death *worker.DeathError
+	if errors.As(err, &death) {
+		return fail(fmt.Errorf("%s: %w, so it is no ONNX Runtime that works here; give one of version %s or newer, or choose from `posetest runtime list`",
+			h.Library, err, session.MinVersion))
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -234,11 +255,12 @@ func (h *house) ownLibrary(ctx context.Context) (chosen, error) {
 	if providers == nil {
 		providers = []string{"cpu"}
 	}
-	return chosen{Runtime: ortlib.Runtime{Distribution: "onnxruntime-own", Version: version}, library: h.Library, providers: providers}, nil
+	return chosen{Runtime: ortlib.Runtime{Distribution: ownDistribution, Version: version}, library: h.Library, providers: providers}, nil
 }
 
 // cellsOf are the providers and models to try in one runtime: every model on each provider that the build brings, and,
-// so that their absence is seen in its exact words, one model on each of the others.
+// so that their absence is seen in its exact words, one model on each of the others. What a library of the user's own
+// lacks, nobody expects.
 func (h *house) cellsOf(r ortlib.Runtime, brings []string, each func(m catalog.Model, provider string)) {
 	probe := h.catalogue.Models[slices.IndexFunc(h.catalogue.Models, func(m catalog.Model) bool {
 		return m.Where == catalog.Repository && m.Precision == "fp32" || m.ID == h.catalogue.Models[len(h.catalogue.Models)-1].ID
@@ -246,7 +268,7 @@ func (h *house) cellsOf(r ortlib.Runtime, brings []string, each func(m catalog.M
 	for _, provider := range session.Providers() {
 		for _, m := range h.catalogue.Models {
 			absent := !slices.Contains(brings, provider)
-			if absent && (h.table == nil || m.ID != probe.ID || m.Precision != probe.Precision) && !slices.Contains(h.Providers, provider) {
+			if absent && (h.table == nil || r.Distribution == ownDistribution || m.ID != probe.ID || m.Precision != probe.Precision) && !slices.Contains(h.Providers, provider) {
 				continue
 			}
 			each(m, provider)
@@ -256,6 +278,9 @@ func (h *house) cellsOf(r ortlib.Runtime, brings []string, each func(m catalog.M
 
 // plan decides what to run and finds all files for it.
 func (h *house) plan(ctx context.Context, log Log) (*Plan, error) {
+	if err := h.checkFilters(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
+	}
 	runtimes, err := h.libraries(ctx, log)
 	if err != nil {
 		return nil, err
@@ -303,15 +328,37 @@ func (h *house) plan(ctx context.Context, log Log) (*Plan, error) {
 	if err := h.photographs(plan, miss); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
+	cells := len(plan.Cells)
 	for _, m := range missing {
 		plan.Missing = append(plan.Missing, *m)
+		cells += len(m.Cells)
 	}
 	slices.SortFunc(plan.Missing, func(a, b Missing) int { return strings.Compare(a.ID+a.Err.Error(), b.ID+b.Err.Error()) })
 	slices.SortStableFunc(plan.Cells, func(a, b Planned) int { return a.Cell.Compare(b.Cell) })
-	if len(plan.Cells)+len(plan.Missing) == 0 {
-		return nil, fmt.Errorf("%w: no cell matches the models %v, precisions %v and providers %v asked for", ErrSetup, h.Models, h.Precisions, h.Providers)
+	if cells == 0 {
+		return nil, fmt.Errorf("%w: no cell has models %v, precisions %v and providers %v together; ask for fewer of them", ErrSetup, h.Models, h.Precisions, h.Providers)
 	}
 	return plan, nil
+}
+
+// checkFilters tells of a word that no cell can have, so that a typo doesn't pass for a run without failures.
+func (h *house) checkFilters() error {
+	var ids, precisions []string
+	for _, m := range h.catalogue.Models {
+		ids, precisions = append(ids, m.ID), append(precisions, m.Precision)
+	}
+	for _, f := range []struct {
+		name        string
+		words, from []string
+	}{{"models", h.Models, ids}, {"precisions", h.Precisions, precisions}, {"providers", h.Providers, session.Providers()}} {
+		for _, word := range f.words {
+			if !slices.Contains(f.from, word) {
+				slices.Sort(f.from)
+				return fmt.Errorf("%s: %q is unknown; choose from %s", f.name, word, strings.Join(slices.Compact(f.from), ", "))
+			}
+		}
+	}
+	return nil
 }
 
 // found are the files of one entry of the catalogue, or why there is none.

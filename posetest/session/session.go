@@ -24,6 +24,7 @@ func OpenLibrary(path string) (version string, err error) {
 	}
 	runtime.LockOSThread() // dlerror's words belong to the thread
 	defer runtime.UnlockOSThread()
+	keep(path)
 	ort.SetSharedLibraryPath(path)
 	err = ort.InitializeEnvironment()
 	version = ort.GetVersion() // known even if the API version is refused

@@ -37,7 +37,7 @@ func main() {
 	case errors.Is(err, errRegression):
 		os.Exit(exitRegression)
 	case interrupted:
-		fmt.Fprintln(os.Stderr, "posetest: interrupted; every worker was ended and no file was changed")
+		fmt.Fprintln(os.Stderr, "posetest: interrupted; every worker was ended and no file is half written")
 		os.Exit(exitNotJudged)
 	default:
 		fmt.Fprintln(os.Stderr, "posetest:", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,7 +71,8 @@ func runReport(cmd *cobra.Command, cfg posetest.Config, out string) error {
 		}
 	}
 	if len(plan.Cells) == 0 {
-		return fmt.Errorf("nothing to run: %w", plan.Missing[0].Err)
+		i := slices.IndexFunc(plan.Missing, func(m posetest.Missing) bool { return len(m.Cells) > 0 })
+		return fmt.Errorf("nothing to run: %w", plan.Missing[i].Err)
 	}
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return fmt.Errorf("--out: %w; choose a folder that can be written", err)
@@ -84,8 +86,16 @@ func runReport(cmd *cobra.Command, cfg posetest.Config, out string) error {
 	}
 	wall := time.Since(begin)
 	page := report.Page{Results: results, Table: plan.Table, Machine: observe.ThisMachine(), Threads: suite.Config().Threads}
+	photographs := 0
 	for _, m := range plan.Missing {
-		page.Missing = append(page.Missing, m.Err.Error()+cells(len(m.Cells)))
+		if len(m.Cells) > 0 {
+			page.Missing = append(page.Missing, fmt.Sprintf("%v (%d cells)", m.Err, len(m.Cells)))
+		} else if photographs++; photographs == 1 {
+			page.Missing = append(page.Missing, m.Err.Error())
+		}
+	}
+	if photographs > 1 {
+		page.Missing = append(page.Missing, fmt.Sprintf("and %d more photographs like it", photographs-1))
 	}
 	page.Text(os.Stdout, styleOf(os.Stdout))
 	if err := write(page, out); err != nil {
@@ -108,13 +118,6 @@ func efficiency(results []report.Result, wall time.Duration, workers int) string
 	share := own / time.Duration(workers)
 	return fmt.Sprintf("took %v: %.2f × the workers' own load and run times (%v) over %d workers",
 		wall.Round(time.Second), float64(wall)/float64(max(share, 1)), own.Round(time.Second), workers)
-}
-
-func cells(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" (%d cells)", n)
 }
 
 func write(page report.Page, out string) error {
