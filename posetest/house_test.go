@@ -1,6 +1,7 @@
 package posetest_test
 
 import (
+	"flag"
 	"testing"
 
 	"github.com/posetest/suite/posetest"
@@ -14,6 +15,14 @@ func TestMain(m *testing.M) { posetest.Main(m) }
 func TestLoad(t *testing.T) { suite.TestLoad(t) }
 
 func TestInfer(t *testing.T) { suite.TestInfer(t) }
+
+var update = flag.Bool("update", false, "write the goldens of TestKeypoints instead of comparing with them")
+
+func TestKeypoints(t *testing.T) { suite.TestKeypoints(t, *update) }
+
+func TestDrift(t *testing.T) { suite.TestDrift(t) }
+
+func TestCOCO(t *testing.T) { suite.TestCOCO(t) }
 
 // The support table is right for every machine, whatever this one can run: each cell of each platform and processor
 // class has one row, and each row is for a cell.

@@ -12,7 +12,7 @@ import (
 // Data flows one way: what each package may import of this module. ARCHITECTURE.md says why.
 func TestImports(t *testing.T) {
 	const module = "github.com/posetest/suite/"
-	everything := []string{"catalog", "coco", "expect", "observe", "onnx", "ortlib", "pose", "report", "session", "tensor", "worker"}
+	everything := []string{"catalog", "coco", "drift", "expect", "golden", "observe", "onnx", "ortlib", "pose", "report", "session", "tensor", "worker"}
 	may := map[string][]string{
 		"tensor":       {},
 		"pose":         {"tensor", "pose/internal"},
@@ -22,9 +22,11 @@ func TestImports(t *testing.T) {
 		"ortlib":       {},
 		"coco":         {"pose"},
 		"observe":      {"pose"},
-		"expect":       {"observe"},
+		"golden":       {"coco", "observe", "pose"},
+		"drift":        {"coco", "golden", "observe", "pose"},
+		"expect":       {"drift", "observe"},
 		"worker":       {"observe", "pose", "session", "tensor"},
-		"report":       {"expect", "observe"},
+		"report":       {"expect", "golden", "observe", "pose"},
 		"":             append(everything, "fixtures"),
 		"cmd/posetest": append(everything, "", "fixtures"),
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/posetest/suite/posetest/coco"
+	"github.com/posetest/suite/posetest/expect"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/ortlib"
 	"github.com/posetest/suite/posetest/report"
@@ -143,19 +144,13 @@ func setupUnlessDone(ctx context.Context, err error) error {
 
 // drive leads a worker through its cell and notes what it sees.
 func (s *Suite) drive(ctx context.Context, w *worker.Worker, p Planned, o *observe.Observation, begin time.Time) (err error) {
-	if o.Runtime, _, err = w.OpenLibrary(ctx, p.Library); err != nil {
-		return err
-	}
-	o.Start = time.Since(begin)
-	opening := time.Now()
-	o.Load, err = w.Open(ctx, worker.Model{Path: p.File.Path, Family: p.Model.Family, Provider: p.Provider, Threads: s.cfg.Threads,
-		Inputs: p.Head.Inputs, Outputs: p.Head.Outputs})
-	o.Worker = time.Since(opening)
+	started, err := s.openIn(ctx, w, p, o)
+	o.Start = started.Sub(begin)
 	if err != nil {
 		return err
 	}
 	for i, f := range s.plan.Fixtures {
-		photo, err := w.Infer(ctx, f.Path)
+		photo, err := w.Infer(ctx, worker.Inference{Image: f.Path})
 		var refusal *worker.Refusal
 		if errors.As(err, &refusal) {
 			photo.Error = refusal.Message
@@ -181,6 +176,20 @@ func (s *Suite) drive(ctx context.Context, w *worker.Worker, p Planned, o *obser
 		o.Run = median(runs)
 	}
 	return w.Finish(ctx)
+}
+
+// openIn opens the runtime and the session of a cell in a worker, notes what it sees, and returns when the runtime was
+// open.
+func (s *Suite) openIn(ctx context.Context, w *worker.Worker, p Planned, o *observe.Observation) (started time.Time, err error) {
+	o.Runtime, _, err = w.OpenLibrary(ctx, p.Library)
+	started = time.Now()
+	if err != nil {
+		return started, err
+	}
+	o.Load, err = w.Open(ctx, worker.Model{Path: p.File.Path, Family: p.Model.Family, Provider: p.Provider, Threads: s.cfg.Threads,
+		Inputs: p.Head.Inputs, Outputs: p.Head.Outputs})
+	o.Worker = time.Since(started)
+	return started, err
 }
 
 // Run observes all cells, as many at a time as the configuration says, and returns them in the order of the plan. Each
@@ -227,7 +236,7 @@ func Main(m *testing.M) {
 
 // TestLoad has one sub-test a cell: does its session open, or fail exactly as its row says?
 func (s *Suite) TestLoad(t *testing.T) {
-	s.each(t, "load", func(t *testing.T, p Planned, o observe.Observation) {
+	s.each(t, facet{user: "load"}, func(t *testing.T, p Planned, o observe.Observation) {
 		if err := p.Judge().Load(o); err != nil {
 			t.Error(err)
 		}
@@ -236,15 +245,76 @@ func (s *Suite) TestLoad(t *testing.T) {
 
 // TestInfer has one sub-test a cell that loads: does it find the people in the photographs, as its row says?
 func (s *Suite) TestInfer(t *testing.T) {
-	s.each(t, "infer", func(t *testing.T, p Planned, o observe.Observation) {
+	loads := func(p Planned) bool { return p.Row.Want == observe.Loads }
+	s.each(t, facet{user: "infer", of: loads}, func(t *testing.T, p Planned, o observe.Observation) {
 		if err := p.Judge().Infer(o); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
+// COCO's val2017 on the data path.
+const (
+	cocoImages      = "coco/val2017"
+	cocoAnnotations = "coco/annotations/person_keypoints_val2017.json"
+)
+
+// TestCOCO has one sub-test a cell that finds people, of a family that finds several: is its average precision on the
+// photographs of the data path what its row says?
+func (s *Suite) TestCOCO(t *testing.T) {
+	plan, err := s.Plan(t.Context(), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	annotations := s.onDataPath(cocoAnnotations)
+	if annotations == "" {
+		if s.cfg.Requires("coco") {
+			t.Fatalf("%s is missing, and POSETEST_REQUIRE allows no skip of coco; set POSETEST_DATA to the folder that holds it", cocoAnnotations)
+		}
+		t.Skipf("%s is missing; set POSETEST_DATA to the folder that holds it", cocoAnnotations)
+	}
+	set, err := OpenCOCOSet(s.onDataPath(cocoImages), annotations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range plan.Cells {
+		if p.Single || p.Err != nil || p.Row.Want != observe.Loads || p.Row.Finds != expect.People {
+			continue // TestLoad and TestInfer judge it
+		}
+		t.Run(p.Cell.String(), func(t *testing.T) {
+			t.Parallel()
+			stats, err := s.COCO(t.Context(), p, set)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Log(stats)
+			if err := p.Judge().AP(p.Precision, stats.AP); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// onDataPath is where the data path has a file or folder, "" if nowhere.
+func (s *Suite) onDataPath(name string) string {
+	for _, dir := range s.cfg.Data {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// A facet is what a test looks at.
+type facet struct {
+	user     string             // the test, for [Suite.observation]
+	of       func(Planned) bool // the cells that have it; nil for all
+	oneByOne bool               // in the order of the plan, not beside each other
+}
+
 // each runs a sub-test for each cell, those that are skipped for want of something among them.
-func (s *Suite) each(t *testing.T, user string, test func(*testing.T, Planned, observe.Observation)) {
+func (s *Suite) each(t *testing.T, f facet, test func(*testing.T, Planned, observe.Observation)) {
 	plan, err := s.Plan(t.Context(), os.Stderr)
 	if err != nil {
 		t.Fatal(err)
@@ -264,15 +334,17 @@ func (s *Suite) each(t *testing.T, user string, test func(*testing.T, Planned, o
 		}
 	}
 	for _, p := range plan.Cells {
+		if p.Err == nil && f.of != nil && !f.of(p) {
+			continue // TestLoad judges it
+		}
 		t.Run(p.Cell.String(), func(t *testing.T) {
-			t.Parallel()
+			if !f.oneByOne {
+				t.Parallel()
+			}
 			if p.Err != nil {
 				t.Fatal(p.Err)
 			}
-			if user == "infer" && p.Row.Want != observe.Loads {
-				return // TestLoad judges it
-			}
-			o, err := s.observation(t.Context(), p, user)
+			o, err := s.observation(t.Context(), p, f.user)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -45,8 +45,8 @@ func (s Stats) String() string {
 	return strings.Join(names, ", ")
 }
 
-// maxDetections is how many detections of an image count: those of the highest scores.
-const maxDetections = 20
+// MaxDetections is how many detections of an image count: those of the highest scores.
+const MaxDetections = 20
 
 // thresholds of OKS, to the bit what NumPy's linspace(.5, .95, 10) gives pycocotools.
 var thresholds = [...]float64{.5, .55, .6, .65, .7, .75, .8, .85, .8999999999999999, .95}
@@ -100,7 +100,7 @@ func Evaluate(annotations *Annotations, detections []Detection) (Stats, error) {
 	for _, image := range images {
 		m.truths, truths = take(m.truths[:0], truths, image, func(a *Annotation) int64 { return a.Image })
 		m.found, found = take(m.found[:0], found, image, func(d *Detection) int64 { return d.Image })
-		m.found = m.found[:min(len(m.found), maxDetections)]
+		m.found = m.found[:min(len(m.found), MaxDetections)]
 		verdicts = m.match(verdicts, &toFind)
 	}
 	slices.SortStableFunc(verdicts, func(a, b verdict) int { return cmp.Compare(b.score, a.score) })

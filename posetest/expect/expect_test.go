@@ -53,6 +53,7 @@ func TestParseErrors(t *testing.T) {
 		{"a signal is of a crash", `op = "ConvInteger"`, `signal = "SIGSEGV"`, "signal and during go with crashes"},
 		{"what it does sometimes must be an outcome", `op = "ConvInteger"`, `sometimes = "works"`, `sometimes "works" must be one of`},
 		{"a finding is of a cell that loads", `op = "ConvInteger"`, `finds = "nobody"`, "finds and placement go with loads"},
+		{"an AP of a precision that the row is not for", `op = "ConvInteger"`, `ap = { fp32 = 0.46 }`, `ap 0.46 of "fp32" must be`},
 		{"rows on one line have no line to point to", "[[row]]", "row = [{}]\n[x]", "support.toml"},
 		{"an empty table expects nothing", row, "# nothing", "support.toml: has no [[row]]"},
 	} {
@@ -278,6 +279,28 @@ func TestJudgeInfer(t *testing.T) {
 				assert.ErrorContains(t, err, test.want)
 			}
 		})
+	}
+}
+
+func TestJudgeAP(t *testing.T) {
+	judge := expect.Judge{Row: expect.Row{AP: map[string]float64{"fp32": 0.46}, File: "support.toml", Line: 2}}
+	for _, test := range []struct {
+		why, precision string
+		ap             float64
+		want           string
+	}{
+		{"as measured", "fp32", 0.46, ""},
+		{"within what another release may cost", "fp32", 0.4551, ""},
+		{"lost", "fp32", 0.4549, "AP is 0.4549, want at least 0.4600 − 0.005 (support.toml:2)"},
+		{"better is no regression", "fp32", 0.5, ""},
+		{"nothing to hold it to is no pass", "int8", 0.43, "write ap = { int8 = 0.4300 } there"},
+	} {
+		err := judge.AP(test.precision, test.ap)
+		if test.want == "" {
+			assert.NoError(t, err, test.why)
+		} else {
+			assert.ErrorContains(t, err, test.want, test.why)
+		}
 	}
 }
 

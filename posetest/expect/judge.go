@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/posetest/suite/posetest/drift"
 	"github.com/posetest/suite/posetest/observe"
 )
 
@@ -99,6 +100,33 @@ func (j Judge) Infer(o observe.Observation) error {
 			details = append(details[:maxDetails:maxDetails], fmt.Sprintf("and %d more", more))
 		}
 		return fmt.Errorf("finds %s, want %s (%s); %s\n  %s", got, want, j.Row.Where(), advice, strings.Join(details, "\n  "))
+	}
+	return nil
+}
+
+// APSlack is by how much a cell may fall short of the AP in its row: what kernels of another release may cost.
+const APSlack = 0.005
+
+// AP holds a cell's average precision to its row.
+func (j Judge) AP(precision string, got float64) error {
+	want, known := j.Row.AP[precision]
+	switch {
+	case !known:
+		return fmt.Errorf("AP is %.4f, and %s has none to hold it to; write ap = { %s = %.4f } there", got, j.Row.Where(), precision, got)
+	case got < want-APSlack:
+		return fmt.Errorf("AP is %.4f, want at least %.4f − %.3f (%s); look at TestInfer and the photographs first", got, want, APSlack, j.Row.Where())
+	}
+	return nil
+}
+
+// Drift holds what a cell costs against fp32 to its row.
+func (j Judge) Drift(precision string, got drift.Drift) error {
+	bars, known := j.Row.Drift[precision]
+	if !known {
+		return fmt.Errorf("%s has no bars for the drift of %s; write drift.%s there, from what was seen: %s", j.Row.Where(), precision, precision, got)
+	}
+	if err := bars.Check(got); err != nil {
+		return fmt.Errorf("drift of %s beyond the bars of %s:\n%w", precision, j.Row.Where(), err)
 	}
 	return nil
 }

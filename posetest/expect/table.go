@@ -17,6 +17,7 @@ import (
 
 	"github.com/Masterminds/semver/v3"
 	"github.com/pelletier/go-toml/v2"
+	"github.com/posetest/suite/posetest/drift"
 	"github.com/posetest/suite/posetest/observe"
 )
 
@@ -102,6 +103,10 @@ type Row struct {
 	// the provider that was asked for, but for a row that is not verified.
 	Placement map[string]int `toml:"placement"`
 	Finds     Finds          `toml:"finds"`
+	// AP is COCO's average precision on the photographs of val2017 that the data path has, by precision.
+	AP map[string]float64 `toml:"ap"`
+	// Drift is what a precision may cost against fp32 of the same model, provider and runtime, by precision.
+	Drift map[string]drift.Bars `toml:"drift"`
 
 	Why    string `toml:"why"`
 	See    string `toml:"see"`    // a public reference
@@ -221,6 +226,16 @@ func (r Row) check() error {
 	}
 	if died && r.During == "" {
 		bad("during must name the request: open, infer, time or close")
+	}
+	for precision, ap := range r.AP {
+		if r.Finds != People || !r.Precision.Has(precision) || ap <= 0 || ap > 1 {
+			bad("ap %v of %q must be in 0…1, of a precision of the row, and goes with a row that finds people", ap, precision)
+		}
+	}
+	for precision := range r.Drift {
+		if r.Want != observe.Loads || !r.Precision.Has(precision) || precision == "fp32" {
+			bad("drift of %q goes with a row that loads, for another precision of it than fp32", precision)
+		}
 	}
 	if r.Want == observe.Loads != (r.Finds != "") || r.Placement != nil && r.Want != observe.Loads {
 		bad("finds and placement go with loads")

@@ -100,8 +100,10 @@ type Photo struct {
 	People  int           `json:"people"` // annotated in it
 	OKS     float64       `json:"oks"`    // best of any person found to any annotated; 0 without
 	Persons []pose.Person `json:"persons"`
-	Infer   time.Duration `json:"infer_ns"`        // the session's run alone
-	Error   string        `json:"error,omitempty"` // the run or the decoder refused
+	// Candidate is the best person below the confidence, where nobody is above it: it tells a collapse from an empty result.
+	Candidate *pose.Person  `json:"candidate,omitempty"`
+	Infer     time.Duration `json:"infer_ns"`        // the session's run alone
+	Error     string        `json:"error,omitempty"` // the run or the decoder refused
 }
 
 // A Machine is where a cell was observed.

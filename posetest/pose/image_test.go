@@ -208,7 +208,7 @@ func FuzzDecodeImage(f *testing.F) {
 			decodeConfig = jpeg.DecodeConfig
 		}
 		if c, err := decodeConfig(bytes.NewReader(file)); err == nil && c.Width*c.Height > 1<<20 {
-			t.Skip("would be slow, not wrong")
+			return // it would be slow, not wrong
 		}
 		if img, err := DecodeImage(bytes.NewReader(file)); err == nil {
 			require.NoError(t, img.check())

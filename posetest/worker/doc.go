@@ -10,7 +10,7 @@
 //	w, err := worker.Start(worker.Spec{})
 //	version, took, err := w.OpenLibrary(ctx, library)
 //	load, err := w.Open(ctx, worker.Model{Path: "m.onnx", Family: "movenet", Provider: "cpu", …})
-//	photo, err := w.Infer(ctx, "astronaut.png")
+//	photo, err := w.Infer(ctx, worker.Inference{Image: "astronaut.png"})
 //	end := w.Close() // placement, peak memory, log
 //
 // Requests and replies are lines of JSON on pipes of their own; the worker times itself, so that the pipe is in no

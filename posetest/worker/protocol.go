@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/posetest/suite/posetest/observe"
+	"github.com/posetest/suite/posetest/pose"
 	"github.com/posetest/suite/posetest/tensor"
 )
 
@@ -17,12 +18,12 @@ const maxLine = 8 << 20
 
 // A request asks for one thing: the field that is set.
 type request struct {
-	Library string `json:"library,omitempty"` // open this runtime
-	Open    *Model `json:"open,omitempty"`
-	Infer   string `json:"infer,omitempty"` // run this image
-	Time    int    `json:"time,omitempty"`  // run the last image's tensor so many times
-	Ping    bool   `json:"ping,omitempty"`
-	Close   bool   `json:"close,omitempty"`
+	Library string     `json:"library,omitempty"` // open this runtime
+	Open    *Model     `json:"open,omitempty"`
+	Infer   *Inference `json:"infer,omitempty"`
+	Time    int        `json:"time,omitempty"` // run the last image's tensor so many times
+	Ping    bool       `json:"ping,omitempty"`
+	Close   bool       `json:"close,omitempty"`
 }
 
 func (r request) name() string {
@@ -31,7 +32,7 @@ func (r request) name() string {
 		return "library"
 	case r.Open != nil:
 		return "open"
-	case r.Infer != "":
+	case r.Infer != nil:
 		return "infer"
 	case r.Time != 0:
 		return "time"
@@ -50,6 +51,13 @@ type Model struct {
 	Threads         int               `json:"threads"`
 	Inputs          []tensor.Info     `json:"inputs"`
 	Outputs         []tensor.Info     `json:"outputs"`
+}
+
+// An Inference says which image to run, and how to read the result.
+type Inference struct {
+	Image   string       `json:"image"`          // path
+	Next    string       `json:"next,omitempty"` // path of the image that comes after, to make ready while this one runs
+	Options pose.Options `json:"options"`
 }
 
 // A reply answers one request.

@@ -70,12 +70,27 @@ func serve(requests <-chan request, out io.Writer) error {
 	return io.ErrUnexpectedEOF
 }
 
-// served is what one worker holds: at most one of each.
+// served is what one worker holds.
 type served struct {
-	version  string
-	session  *session.Session
-	pipeline pose.Pipeline
-	input    *tensor.Tensor // of the last image
+	version   string
+	session   *session.Session
+	pipelines [2]pose.Pipeline // one for the image that runs, one for the image that comes after
+	input     *tensor.Tensor   // of the last image
+	ahead     *readied         // the image that comes after, if one was named
+}
+
+// candidateConfidence is the score from which somebody below the confidence is told at all.
+const candidateConfidence = 0.01
+
+// readied is an image on its way to a tensor.
+type readied struct {
+	path     string
+	pipeline int
+	done     chan struct{}
+
+	img   *pose.Image
+	input tensor.Tensor
+	err   error
 }
 
 func (s *served) answer(r request) (reply, error) {
@@ -84,8 +99,8 @@ func (s *served) answer(r request) (reply, error) {
 		return s.library(r.Library)
 	case r.Open != nil:
 		return s.open(*r.Open)
-	case r.Infer != "":
-		return s.infer(r.Infer)
+	case r.Infer != nil:
+		return s.infer(*r.Infer)
 	case r.Time > 0:
 		return s.time(r.Time)
 	case r.Close && s.session != nil:
@@ -115,8 +130,10 @@ func (s *served) open(m Model) (reply, error) {
 	if err != nil {
 		return reply{}, misuse(err.Error())
 	}
-	if s.pipeline, err = family.NewPipeline(m.Inputs, m.Outputs); err != nil {
-		return reply{}, misuse(err.Error())
+	for i := range s.pipelines {
+		if s.pipelines[i], err = family.NewPipeline(m.Inputs, m.Outputs); err != nil {
+			return reply{}, misuse(err.Error())
+		}
 	}
 	opened, took, err := session.Open(session.Options{Model: m.Path, Provider: m.Provider, ProviderOptions: m.ProviderOptions,
 		Threads: m.Threads, Inputs: m.Inputs, Outputs: m.Outputs})
@@ -127,28 +144,52 @@ func (s *served) open(m Model) (reply, error) {
 	return reply{Took: took}, nil
 }
 
-func (s *served) infer(path string) (reply, error) {
+func (s *served) infer(r Inference) (reply, error) {
 	if s.session == nil {
 		return reply{}, misuse("infer comes after open")
 	}
-	img, err := pose.ReadImage(path)
+	image := s.ahead
+	if image == nil || image.path != r.Image {
+		image = s.ready(r.Image, 0)
+	}
+	<-image.done
+	s.ahead = nil
+	if r.Next != "" {
+		s.ahead = s.ready(r.Next, 1-image.pipeline)
+	}
+	if image.err != nil {
+		return reply{}, image.err
+	}
+	s.input = &image.input
+	outputs, took, err := s.session.Run(image.input)
 	if err != nil {
 		return reply{}, err
 	}
-	input, err := s.pipeline.Preprocess(img)
-	if err != nil {
-		return reply{}, err
-	}
-	s.input = &input
-	outputs, took, err := s.session.Run(input)
-	if err != nil {
-		return reply{}, err
-	}
-	photo := observe.Photo{Width: img.Width, Height: img.Height, Infer: took}
-	if photo.Persons, err = s.pipeline.Decode(outputs, pose.Options{}); err != nil {
+	photo := observe.Photo{Width: image.img.Width, Height: image.img.Height, Infer: took}
+	pipeline := s.pipelines[image.pipeline]
+	if photo.Persons, err = pipeline.Decode(outputs, r.Options); err != nil {
 		photo.Error = err.Error()
+	} else if len(photo.Persons) == 0 {
+		if below, err := pipeline.Decode(outputs, pose.Options{Confidence: candidateConfidence, Max: 1}); err == nil && len(below) > 0 {
+			photo.Candidate = &below[0]
+		}
 	}
 	return reply{Photo: &photo}, nil
+}
+
+// ready reads an image and makes its tensor in a pipeline of its own, beside whatever else goes on.
+func (s *served) ready(path string, pipeline int) *readied {
+	if s.ahead != nil {
+		<-s.ahead.done // it was named and is not wanted after all
+	}
+	r := &readied{path: path, pipeline: pipeline, done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		if r.img, r.err = pose.ReadImage(path); r.err == nil {
+			r.input, r.err = s.pipelines[pipeline].Preprocess(r.img)
+		}
+	}()
+	return r
 }
 
 func (s *served) time(n int) (reply, error) {

@@ -314,12 +314,17 @@ func (w *Worker) Open(ctx context.Context, m Model) (load time.Duration, err err
 }
 
 // Infer runs one image through the whole pipeline. A refusal is of kind Run and leaves the worker usable.
-func (w *Worker) Infer(ctx context.Context, image string) (observe.Photo, error) {
-	image, err := filepath.Abs(image)
-	if err != nil {
-		return observe.Photo{}, err
+func (w *Worker) Infer(ctx context.Context, r Inference) (observe.Photo, error) {
+	for _, path := range []*string{&r.Image, &r.Next} {
+		if *path == "" {
+			continue
+		}
+		var err error
+		if *path, err = filepath.Abs(*path); err != nil {
+			return observe.Photo{}, err
+		}
 	}
-	a, err := w.ask(ctx, request{Infer: image})
+	a, err := w.ask(ctx, request{Infer: &r})
 	if err != nil {
 		return observe.Photo{}, err
 	}

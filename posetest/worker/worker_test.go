@@ -413,7 +413,7 @@ func TestMisuse(t *testing.T) {
 	w := start(t, worker.Spec{})
 	for name, err := range map[string]error{
 		"open without a library": second(w.Open(t.Context(), worker.Model{Path: "m.onnx", Family: "movenet", Provider: "cpu"})),
-		"infer without a model":  second(w.Infer(t.Context(), "a.jpg")),
+		"infer without a model":  second(w.Infer(t.Context(), worker.Inference{Image: "a.jpg"})),
 		"time without an image":  second(w.Time(t.Context(), 1)),
 	} {
 		var refusal *worker.Refusal

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2/maybe"
-	"github.com/jedib0t/go-pretty/v6/progress"
 	"github.com/posetest/suite/posetest"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/pose"
@@ -78,8 +77,8 @@ func runReport(cmd *cobra.Command, cfg posetest.Config, out string) error {
 		return fmt.Errorf("--out: %w; choose a folder that can be written", err)
 	}
 	begin := time.Now()
-	bar := newBar(len(plan.Cells))
-	results, err := suite.Run(ctx, plan, bar.done)
+	bar := newBar(len(plan.Cells), "cells")
+	results, err := suite.Run(ctx, plan, func(p posetest.Planned) { bar.step(p.Model.ID + " " + p.Precision + " " + p.Provider + "@" + p.ORT) })
 	bar.stop()
 	if err != nil {
 		return err
@@ -143,42 +142,4 @@ func styleOf(f *os.File) report.Style {
 		width = 0
 	}
 	return report.Style{Width: width, Color: os.Getenv("NO_COLOR") == ""}
-}
-
-// bar shows progress on a terminal, and nothing elsewhere.
-type bar struct {
-	writer  progress.Writer
-	tracker *progress.Tracker
-}
-
-func newBar(total int) bar {
-	if !term.IsTerminal(int(os.Stderr.Fd())) {
-		return bar{}
-	}
-	b := bar{progress.NewWriter(), &progress.Tracker{Message: "cells", Total: int64(total)}}
-	b.writer.SetOutputWriter(os.Stderr)
-	b.writer.SetUpdateFrequency(200 * time.Millisecond)
-	b.writer.Style().Visibility.ETA = true
-	b.writer.Style().Visibility.Value = true
-	b.writer.AppendTracker(b.tracker)
-	go b.writer.Render()
-	return b
-}
-
-func (b bar) done(p posetest.Planned) {
-	if b.writer != nil {
-		b.tracker.UpdateMessage(p.Model.ID + " " + p.Precision + " " + p.Provider + "@" + p.ORT)
-		b.tracker.Increment(1)
-	}
-}
-
-func (b bar) stop() {
-	if b.writer == nil {
-		return
-	}
-	b.tracker.MarkAsDone()
-	b.writer.Stop()
-	for b.writer.IsRenderInProgress() {
-		time.Sleep(10 * time.Millisecond)
-	}
 }

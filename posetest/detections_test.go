@@ -1,0 +1,168 @@
+package posetest_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/posetest/suite/posetest"
+	"github.com/posetest/suite/posetest/coco"
+	"github.com/posetest/suite/posetest/observe"
+	"github.com/posetest/suite/posetest/pose"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// set is forty images with a person each, who stands elsewhere on each.
+func set() *coco.Annotations {
+	all := &coco.Annotations{}
+	for id := int64(1); id <= 40; id++ {
+		all.Images = append(all.Images, coco.Image{ID: id})
+		a := coco.Annotation{ID: id, Image: id, Box: [4]float64{0, 0, 100, 200}, Labelled: coco.Joints, Truth: coco.Truth{Area: 100 * 200}}
+		for j, k := range person(id, 0).Keypoints {
+			a.Keypoints[j] = [3]float64{k.X, k.Y, 2}
+		}
+		all.Persons = append(all.Persons, a)
+	}
+	return all
+}
+
+// person is the one on an image, a little off.
+func person(image int64, off float64) pose.Person {
+	p := pose.Person{Score: 0.5}
+	for j := range coco.Joints {
+		p.Keypoints = append(p.Keypoints, pose.Keypoint{X: float64(10*j) + float64(image) + off, Y: float64(7 * j), Score: 1})
+	}
+	return p
+}
+
+func head(shard posetest.Shard) posetest.DetectionsHead {
+	return posetest.DetectionsHead{Cell: observe.Cell{Model: "m", Precision: "fp32", Provider: "cpu", ORT: "1.32.0"}, AnnotationsSHA256: "a", Images: 40, Shard: shard}
+}
+
+// write writes a file of a shard's detections, each off by its image's number of pixels.
+func write(t *testing.T, h posetest.DetectionsHead) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "part.jsonl")
+	f, err := posetest.OpenDetections(path, h)
+	require.NoError(t, err)
+	for _, image := range set().Images {
+		if h.Shard.Has(image.ID) {
+			require.NoError(t, f.Add(image.ID, []pose.Person{person(image.ID, float64(image.ID))}))
+		}
+	}
+	require.NoError(t, f.Close())
+	return path
+}
+
+func TestShardsGiveTheFiguresOfTheWhole(t *testing.T) {
+	_, whole, err := posetest.MergeDetections([]string{write(t, head(posetest.Shard{}))}, set(), "a")
+	require.NoError(t, err)
+	assert.Positive(t, whole.AP)
+	assert.Less(t, whole.AP, 0.99, "the test must have something to lose")
+	var parts []string
+	for i := 3; i > 0; i-- {
+		parts = append(parts, write(t, head(posetest.Shard{Index: i, Of: 3})))
+	}
+	_, merged, err := posetest.MergeDetections(parts, set(), "a")
+	require.NoError(t, err)
+	assert.Equal(t, whole, merged)
+}
+
+func TestMergeErrors(t *testing.T) {
+	part := func(i int) string { return write(t, head(posetest.Shard{Index: i, Of: 2})) }
+	other := head(posetest.Shard{Index: 2, Of: 2})
+	other.ModelSHA256 = "another"
+	cut := part(2)
+	text, err := os.ReadFile(cut)
+	require.NoError(t, err)
+	lines := strings.SplitAfter(strings.TrimSuffix(string(text), "\n"), "\n")
+	edited := func(text string) string {
+		path := filepath.Join(t.TempDir(), "edited.jsonl")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+		return path
+	}
+	for _, test := range []struct {
+		why   string
+		paths []string
+		want  string
+	}{
+		{"a shard that nobody ran", []string{part(1)}, "shard 2/2 is missing"},
+		{"a shard that is named twice", []string{part(1), part(1)}, "are both of shard 1/2"},
+		{"another model's", []string{part(1), write(t, other)}, "of another cell, model, set or number of parts"},
+		{"another number of parts", []string{part(1), write(t, head(posetest.Shard{Index: 2, Of: 3}))}, "of another cell, model, set or number of parts"},
+		{"one that was killed and not run again", []string{part(1), edited(strings.Join(lines[:len(lines)-1], ""))}, "1 of 40 images are missing"},
+		{"one that was cut in a line", []string{part(1), edited(string(text[:len(text)-10]))}, "the line is cut; run the same command again"},
+		{"an image twice", []string{part(1), edited(string(text) + lines[len(lines)-1] + "\n")}, "already"},
+		{"garbage", []string{edited("garbage\n")}, "no detections of this version of posetest"},
+		{"no file", []string{"nowhere.jsonl"}, "nowhere.jsonl"},
+	} {
+		_, _, err := posetest.MergeDetections(test.paths, set(), "a")
+		assert.ErrorContains(t, err, test.want, test.why)
+	}
+	_, _, err = posetest.MergeDetections([]string{part(1), part(2)}, set(), "b")
+	assert.ErrorContains(t, err, "other annotations")
+}
+
+// A run that is killed anywhere goes on where it was, and its file ends the same, byte for byte.
+func TestDetectionsGoOn(t *testing.T) {
+	whole, err := os.ReadFile(write(t, head(posetest.Shard{})))
+	require.NoError(t, err)
+	for _, at := range []int{0, 1, 50, len(whole) / 3, len(whole) / 2, len(whole) - 1, len(whole)} {
+		path := filepath.Join(t.TempDir(), "part.jsonl")
+		require.NoError(t, os.WriteFile(path, whole[:at], 0o644))
+		f, err := posetest.OpenDetections(path, head(posetest.Shard{}))
+		require.NoError(t, err, "cut at byte %d", at)
+		for _, image := range set().Images {
+			if !f.Done[image.ID] {
+				require.NoError(t, f.Add(image.ID, []pose.Person{person(image.ID, float64(image.ID))}))
+			}
+		}
+		require.NoError(t, f.Close())
+		got, err := os.ReadFile(path)
+		require.NoError(t, err)
+		assert.Equal(t, string(whole), string(got), "cut at byte %d", at)
+	}
+}
+
+func TestDetectionsOfAnotherRunAreLeftAlone(t *testing.T) {
+	path := write(t, head(posetest.Shard{}))
+	before, err := os.ReadFile(path)
+	require.NoError(t, err)
+	other := head(posetest.Shard{})
+	other.Precision = "int8"
+	_, err = posetest.OpenDetections(path, other)
+	assert.ErrorContains(t, err, "holds other detections")
+	after, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, string(before), string(after))
+}
+
+func TestParseShard(t *testing.T) {
+	for text, ok := range map[string]bool{"1/1": true, "8/8": true, "0/8": false, "9/8": false, "1": false, "a/b": false, "": false, "-1/2": false} {
+		_, err := posetest.ParseShard(text)
+		assert.Equal(t, ok, err == nil, "%q: %v", text, err)
+	}
+	images := 0
+	for id := range int64(1000) {
+		in := 0
+		for i := 1; i <= 7; i++ {
+			if (posetest.Shard{Index: i, Of: 7}).Has(id) {
+				in++
+			}
+		}
+		images += in
+		assert.Equal(t, 1, in, "shards that have image %d", id)
+	}
+	assert.Equal(t, 1000, images)
+}
+
+func FuzzDetections(f *testing.F) {
+	f.Add([]byte("{\"model\":\"m\",\"precision\":\"fp32\",\"provider\":\"cpu\",\"ort\":\"1\",\"images\":1}\n{\"image\":1,\"persons\":[]}\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		path := filepath.Join(t.TempDir(), "f.jsonl")
+		require.NoError(t, os.WriteFile(path, text, 0o644))
+		_, _, _ = posetest.MergeDetections([]string{path}, set(), "a")
+	})
+}
