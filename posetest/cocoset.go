@@ -74,7 +74,7 @@ func (s Shard) Has(image int64) bool {
 
 // Detections runs a cell over images and calls each with what it found on every one, in their order, with the time of
 // the session's run alone. Reading and preprocessing of an image go on while the one before it runs.
-func (s *Suite) Detections(ctx context.Context, p Planned, folder string, images []coco.Image, each func(coco.Image, []pose.Person, time.Duration) error) error {
+func (s *Suite) Detections(ctx context.Context, p Planned, folder string, images []coco.Image, options pose.Options, each func(coco.Image, []pose.Person, time.Duration) error) error {
 	w, err := worker.Start(ctx, worker.Spec{Timeout: s.cfg.Timeout, Environ: ortlib.Environ(p.Library, os.Environ())})
 	if err != nil {
 		return setupUnlessDone(ctx, err)
@@ -84,7 +84,7 @@ func (s *Suite) Detections(ctx context.Context, p Planned, folder string, images
 		return fmt.Errorf("%s: %w", p.Cell, err)
 	}
 	for i, image := range images {
-		r := worker.Inference{Image: filepath.Join(folder, image.Name), Options: COCOOptions}
+		r := worker.Inference{Image: filepath.Join(folder, image.Name), Options: options}
 		if i+1 < len(images) {
 			r.Next = filepath.Join(folder, images[i+1].Name)
 		}
@@ -105,7 +105,7 @@ func (s *Suite) Detections(ctx context.Context, p Planned, folder string, images
 // COCO runs a cell over a whole set and returns COCO's figures.
 func (s *Suite) COCO(ctx context.Context, p Planned, set COCOSet) (coco.Stats, error) {
 	var all []coco.Detection
-	err := s.Detections(ctx, p, set.Folder, set.Annotations.Images, func(image coco.Image, persons []pose.Person, _ time.Duration) error {
+	err := s.Detections(ctx, p, set.Folder, set.Annotations.Images, COCOOptions, func(image coco.Image, persons []pose.Person, _ time.Duration) error {
 		for _, person := range persons {
 			all = append(all, coco.Detection{Image: image.ID, Person: person})
 		}

@@ -64,7 +64,6 @@ func (d Derivation) Make(ctx context.Context, cfg Config) error {
 
 func (d Derivation) make(ctx context.Context, h *house, source catalog.Model, export catalog.File) error {
 	out := h.finder.DerivedDir(export.SHA256)
-	args := []string{"make", "--model", export.Path, "--id", source.ID, "--out", out}
 	var missing []string
 	for _, m := range h.catalogue.Models {
 		if m.ID != source.ID || m.Where != catalog.Derived {
@@ -72,7 +71,6 @@ func (d Derivation) make(ctx context.Context, h *house, source catalog.Model, ex
 		}
 		if _, err := os.Stat(filepath.Join(out, m.File)); errors.Is(err, fs.ErrNotExist) {
 			missing = append(missing, m.Precision)
-			args = append(args, "--precision", m.Precision)
 		}
 	}
 	if len(missing) == 0 {
@@ -86,8 +84,31 @@ func (d Derivation) make(ctx context.Context, h *house, source catalog.Model, ex
 		}
 	}
 	fmt.Fprintf(d.Log, "making %s of %s\n", strings.Join(missing, ", "), export.Path)
-	return d.quantize(ctx, h, append(args, "--calibration", table)...)
+	quantize := func(precisions []string, more ...string) error {
+		args := []string{"make", "--model", export.Path, "--id", source.ID, "--out", out}
+		for _, precision := range precisions {
+			args = append(args, "--precision", precision)
+		}
+		return d.quantize(ctx, h, slices.Concat(args, []string{"--calibration", table}, more)...)
+	}
+	// By itself, since the recipe names nodes that another export may not have.
+	if i := slices.Index(missing, tuned); i >= 0 {
+		missing = slices.Delete(missing, i, i+1)
+		recipe := filepath.Join(h.Dir, "models", "recipes", source.ID+".json")
+		if err := quantize([]string{tuned}, "--recipe", recipe); err != nil && export.ID == source.ID {
+			return err
+		} else if err != nil {
+			fmt.Fprintf(d.Log, "skipped: %s of %s: the recipe %s is of another export\n", tuned, export.Path, recipe)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return quantize(missing)
 }
+
+// tuned is the precision that a recipe tells how to make.
+const tuned = "int8-tuned"
 
 // tableIsOf tells whether a calibration table was made of the model of that sum.
 func tableIsOf(path, sha256 string) bool {

@@ -59,6 +59,7 @@ MADE = {
     "int8-qdq": "static QDQ, per channel; the nodes behind the last convolutions stay float",
     "int8-qdq-pt": "static QDQ, per tensor; the nodes behind the last convolutions stay float",
     "int8-qop": "static QOperator, per channel; the nodes behind the last convolutions stay float",
+    "int8-tuned": "static QDQ, per channel; what the model's recipe in models/recipes names stays float",
 }
 
 

@@ -4,8 +4,8 @@ Three steps, so that the files are the same on every machine:
 
   calibrate  runs the FP32 model over images and writes the range of every tensor to a table, which a person reviews
              and commits. Floating-point sums differ between processors, so this is done once.
-  recipe     finds what int8-tuned leaves in float: it measures each layer on the same images, and writes a recipe, which
-             is reviewed and committed, too.
+  recipe     finds what int8-tuned leaves in float: it measures each layer on such images, and writes a recipe, which is
+             reviewed and committed, too.
   make       writes the precisions from the model, its table and its recipe. It runs no model and needs no images.
 """
 
@@ -50,9 +50,12 @@ class Static:
     per_channel: bool = False
     qoperator: bool = False
     float_tail: bool = False
-    # SiLU(x) is almost 0 below a point, so that what is lower may be cut off before it, for finer steps above.
+    # Weights of 7 bits: x86-64 without VNNI adds two products of 8-bit numbers in 16 bits, which do not hold every sum.
+    reduce_range: bool = False
+    # What is cut off at the ends of ranges around SiLU, for finer steps between them: the highest values, which a few
+    # pixels of one image have, and below the floor, where SiLU(x) is almost 0.
+    silu_kept: float = 1.0
     silu_floor: float | None = None
-    reduce_range: bool = False  # of weights, to 7 bits
     float_nodes: tuple[str, ...] = ()
 
 
@@ -65,8 +68,8 @@ STATIC: dict[str, Static] = {
 DYNAMIC: dict[str, QuantType] = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}
 TUNED = "int8-tuned"
 PRECISIONS = sorted(["fp16", TUNED, *DYNAMIC, *STATIC])
-# What a recipe is chosen from.
-SILU_FLOORS = (None, -4.0, -6.0, -8.0, -12.0)
+SILU_KEPT = (1.0, 0.9, 0.8, 0.7, 0.6)
+SILU_FLOORS = (None, -6.0, -8.0, -12.0)
 
 
 def sha256_of(path: Path) -> str:
@@ -197,24 +200,36 @@ def before_first_layer(model: onnx.ModelProto) -> list[str]:
     return names[: [node.op_type for node in model.graph.node].index("Conv")]
 
 
-def raise_silu_floors(model: onnx.ModelProto, ranges: TensorsData, floor: float) -> TensorsData:
-    """The ranges, with what enters a SiLU cut off at floor."""
-    values = {name: ranges[name].range_value for name in ranges}
+def around_silu(model: onnx.ModelProto) -> tuple[set[str], set[str]]:
+    """The tensors x of which the model takes x × sigmoid(x); and those products, with what only passes them on."""
+    sigmoids = {(node.input[0], node.output[0]) for node in model.graph.node if node.op_type == "Sigmoid"}
+    entering, leaving = set(), set()
     for node in model.graph.node:
-        if node.op_type == "Sigmoid" and node.input[0] in values:
-            low, high = values[node.input[0]]
-            values[node.input[0]] = (np.maximum(low, np.float32(floor)), np.maximum(high, np.float32(floor)))
+        if node.op_type == "Mul" and tuple(node.input) in sigmoids:
+            entering.add(node.input[0])
+            leaving.add(node.output[0])
+        elif node.op_type in ("Add", "Concat", "MaxPool", "Resize", "Split") and leaving & set(node.input):
+            leaving.update(node.output)
+    return entering, leaving
+
+
+def narrow(how: Static, model: onnx.ModelProto, ranges: TensorsData) -> TensorsData:
+    """The ranges without what is cut off around SiLU."""
+    entering, leaving = around_silu(model)
+    floor = np.float32(-np.inf if how.silu_floor is None else how.silu_floor)
+    values = {name: ranges[name].range_value for name in ranges}
+    for name in (entering | leaving) & set(values):
+        low, high = values[name]
+        values[name] = (np.maximum(low, floor) if name in entering else low, high * np.float32(how.silu_kept))
     return TensorsData(CalibrationMethod.MinMax, values)
 
 
 def make_static(how: Static, model_path: Path, ranges: TensorsData, out: Path) -> None:
     model = load_model_with_shape_infer(model_path)
-    if how.silu_floor is not None:
-        ranges = raise_silu_floors(model, ranges, how.silu_floor)
     common: tuple[Any, ...] = (
         QuantType.QInt8,  # weights
         QuantType.QUInt8,  # activations
-        ranges,
+        narrow(how, model, ranges),
         [],  # every node …
         [*(tail(model) if how.float_tail else []), *how.float_nodes],  # … but these
         sorted({*QLinearOpsRegistry, *QDQRegistry}),
@@ -230,44 +245,44 @@ def make_static(how: Static, model_path: Path, ranges: TensorsData, out: Path) -
     quantizer.model.save_model_to_file(str(out))
 
 
-def find_recipe(model_path: Path, model_id: str, ranges: TensorsData, folder: Path, budget: float) -> bytes:
+def find_recipe(
+    model_path: Path, model_id: str, ranges: TensorsData, folder: Path, budget: float, reduce_range: bool
+) -> bytes:
     """The recipe of a model: how int8-tuned quantizes it, and what it leaves in float.
 
-    First the options with the least error are taken, then the most sensitive layers are left in float, as long as their
-    multiplications stay within the budget, a share of the model's.
+    The most sensitive layers are left in float, as long as their multiplications stay within the budget, a share of the
+    model's. Then the ranges are narrowed to where the error is least.
     """
     model = load(model_path)
     tensors = Tensors(folder, model.graph.input[0])
     judge = sensitivity.Judge(model_path.read_bytes(), [tensors.read(file) for file in tensors.files])
-    made: dict[Static, float] = {}
+    before = tuple(before_first_layer(model))
+    plain = Static(per_channel=True, float_tail=True, reduce_range=reduce_range, float_nodes=before)
 
-    def error(how: Static) -> float:
-        made[how] = judge.error(make_by(how, model_path, ranges))
-        print(f"silu_floor {how.silu_floor}, reduce_range {how.reduce_range}: {made[how]:.4%}", flush=True)
-        return made[how]
+    def error(how: Static, what: str) -> float:
+        result = round(judge.error(make_by(how, model_path, ranges)), 6)
+        print(f"{what}: {result:.4%} of the person's size", flush=True)
+        return result
 
-    plain = Static(per_channel=True, float_tail=True, float_nodes=tuple(before_first_layer(model)))
-    silu = any(node.op_type == "Sigmoid" and node.name not in tail(model) for node in model.graph.node)
-    choices = [
-        replace(plain, silu_floor=floor, reduce_range=reduced)
-        for floor in (SILU_FLOORS if silu else (None,))
-        for reduced in (False, True)
-    ]
-    best = min(choices, key=error)
-    ranked = sensitivity.rank(
-        [layer for layer in sensitivity.layers(model) if layer.nodes[0] not in tail(model)],
-        judge,
-        lambda names: make_by(replace(best, float_nodes=(*best.float_nodes, *names)), model_path, ranges),
-        lambda line: print(line, flush=True),
-    )
+    layers = sensitivity.layers(model, {*plain.float_nodes, *tail(model)})
+    names = {node.name for node in model.graph.node}
+    alone = {
+        layer: error(replace(plain, float_nodes=tuple(sorted(names - set(layer.nodes)))), f"{layer.nodes[0]} alone")
+        for layer in layers
+    }
     spent = 0.0
-    left: list[tuple[float, sensitivity.Layer]] = []
-    for alone, layer in ranked:
+    left: list[sensitivity.Layer] = []
+    for layer in sorted(layers, key=lambda layer: -alone[layer]):
         if spent + layer.share <= budget:
             spent += layer.share
-            left.append((alone, layer))
-    names = [name for _, layer in left for name in layer.nodes]
-    tuned = replace(best, float_nodes=(*best.float_nodes, *names))
+            left.append(layer)
+    mixed = replace(plain, float_nodes=(*plain.float_nodes, *(name for layer in left for name in layer.nodes)))
+    narrower = [replace(mixed, silu_kept=kept, silu_floor=floor) for kept in SILU_KEPT for floor in SILU_FLOORS]
+    errors = {
+        how: error(how, f"{len(left)} layers in float, SiLU's highest × {how.silu_kept} and floor {how.silu_floor}")
+        for how in (narrower if any(around_silu(model)) else [mixed])
+    }
+    best = min(errors, key=lambda how: errors[how])
     recipe = {
         "id": model_id,
         "model_sha256": sha256_of(model_path),
@@ -275,19 +290,16 @@ def find_recipe(model_path: Path, model_id: str, ranges: TensorsData, folder: Pa
         "inputs_sha256": tensors.sum(),
         "made_with": {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__},
         "weights": "int8 per channel",
-        "activations": "uint8 per tensor, smallest to largest value of the calibration table",
+        "activations": "uint8 per tensor",
+        "reduce_range": reduce_range,
+        "silu_kept": best.silu_kept,
         "silu_floor": best.silu_floor,
-        "reduce_range": best.reduce_range,
         "budget": budget,
-        "error": {
-            "int8-qdq": round(made[plain], 6),
-            "options": round(made[best], 6),
-            "int8-tuned": round(error(tuned), 6),
-        },
-        "float_before": best.float_nodes,
+        "error": {"untuned": error(plain, "untuned"), "float_layers": errors[mixed], "tuned": errors[best]},
+        "float_before": before,
         "float_layers": [
-            {"nodes": layer.nodes, "error_alone": round(alone, 6), "multiplications": round(layer.share, 6)}
-            for alone, layer in left
+            {"nodes": layer.nodes, "error_alone": alone[layer], "multiplications": round(layer.share, 6)}
+            for layer in left
         ],
     }
     return f"{json.dumps(recipe, indent=1, ensure_ascii=False)}\n".encode()
@@ -302,8 +314,9 @@ def read_recipe(recipe_path: Path, model_path: Path) -> Static:
         how = Static(
             per_channel=True,
             float_tail=True,
-            silu_floor=None if floor is None else float(floor),
             reduce_range=bool(recipe["reduce_range"]),
+            silu_kept=float(recipe["silu_kept"]),
+            silu_floor=None if floor is None else float(floor),
             float_nodes=(
                 *recipe["float_before"],
                 *(name for layer in recipe["float_layers"] for name in layer["nodes"]),
@@ -360,7 +373,7 @@ def run_recipe(args: argparse.Namespace) -> None:
     if not 0 <= args.budget < 1:
         raise InputError(f"--budget is {args.budget}; give the share of multiplications that may stay float, as 0.05")
     ranges = read_ranges(args.calibration, args.model)
-    write_whole(args.out, find_recipe(args.model, args.id, ranges, args.tensors, args.budget))
+    write_whole(args.out, find_recipe(args.model, args.id, ranges, args.tensors, args.budget, args.reduce_range))
     print(f"{args.out}: written")
 
 
@@ -383,7 +396,7 @@ def main() -> int:
         "    --tensors tensors/ --out ../models/calibration/movenet-lightning.json\n"
         "  python quantize.py make --model movenet-lightning.onnx --id movenet-lightning \\\n"
         "    --calibration ../models/calibration/movenet-lightning.json --out ../models\n"
-        "  python quantize.py make --model yolov8n-pose.onnx --id yolov8n-pose --out . --precision int8 --precision fp16",
+        "  python quantize.py make --model yolov8n-pose.onnx --id yolov8n-pose --out . --precision int8",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="calibrate|recipe|make")
@@ -410,6 +423,7 @@ def main() -> int:
         metavar="SHARE",
         help="of the multiplications may stay float; default 0.05",
     )
+    sub.add_argument("--reduce-range", action="store_true", help="weights of 7 bits, which no processor saturates on")
     sub.add_argument("--out", type=Path, required=True, metavar="RECIPE", help="the recipe to write")
     sub = command("make", run_make, "write the precisions of a model")
     sub.add_argument(

@@ -1,12 +1,13 @@
 """How much each layer of a pose model suffers from quantization, measured at the persons that FP32 finds.
 
-Nothing is decoded beyond what the measure needs: the predictions that FP32 is sure of are picked, and the same rows of the
-other model's output are compared with them.
+Nothing is decoded beyond what the measure needs: the predictions that FP32 is sure of are picked, and the same rows of
+the other model's output are compared with them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ class Predictions:
 
 
 def predictions(output: Floats) -> Predictions:
-    """Read MoveNet's [1,1,17,3] (y, x, confidence) or YOLOv8-pose's [1,56,N] (x, y, w, h, score, 17 × x, y, confidence)."""
+    """Read MoveNet's [1,1,17,3] (y, x, confidence) or YOLOv8-pose's [1,56,N] (box, score, 17 of x, y, confidence)."""
     if output.shape == (1, 1, 17, 3):
         points, seen = output[0, :, :, :2], output[0, :, :, 2]
         spread = points[seen >= VISIBLE] if (seen >= VISIBLE).any() else points[0]
@@ -55,13 +56,14 @@ class Judge:
     def run(self, model: bytes) -> list[Floats]:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
-        options.intra_op_num_threads = 2
+        options.intra_op_num_threads = 1  # a tensor a processor is faster
         # Quantize and dequantize stay nodes of their own between float kernels. That is exact everywhere; the fused
         # kernels saturate on x86-64 without VNNI, and the measure would tell of the machine.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
-        return [session.run(None, {name: tensor})[0] for tensor in self.tensors]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(lambda tensor: session.run(None, {name: tensor})[0], self.tensors))
 
     def error(self, model: bytes) -> float:
         """The mean distance of visible keypoints from FP32's, as a share of the person's size."""
@@ -75,47 +77,51 @@ class Judge:
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution and the activation behind it, which are quantized together or not at all."""
+    """A convolution and the activation behind it; a depthwise one with the convolution behind it, too."""
 
     nodes: tuple[str, ...]
     share: float  # of the model's multiplications
 
 
-def layers(model: onnx.ModelProto) -> list[Layer]:
-    """The layers of a model in the order of its nodes."""
+def layers(model: onnx.ModelProto, outside: set[str]) -> list[Layer]:
+    """The layers that can be left in float, in the order of the model's nodes; outside are the nodes that always are.
+
+    onnxruntime from 1.21 on quantizes by itself, per tensor, a lone convolution between DequantizeLinear and
+    QuantizeLinear, even if Clip or Relu follows it (WeightBiasQuantization, microsoft/onnxruntime#22969). Left in
+    float it is worse off than quantized per channel, so it is no layer here.
+    """
     graph = onnx.shape_inference.infer_shapes(model).graph
     pixels = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim][2:] for value in graph.value_info}
     weights = {tensor.name: tensor.dims for tensor in graph.initializer}
+    producer = {output: node for node in graph.node for output in node.output}
     consumers: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
         for name in node.input:
             consumers.setdefault(name, []).append(node)
 
-    def activation(output: str) -> list[str]:
-        """Clip or Relu; or SiLU, which is Sigmoid and a product with the same tensor."""
+    def with_activation(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """The node and Clip or Relu; or SiLU, which is Sigmoid and a product with the same tensor."""
+        output = node.output[0]
         found = [node for node in consumers[output] if node.op_type in ("Clip", "Relu", "Sigmoid")]
         products = [node for first in found for node in consumers[first.output[0]] if node.op_type == "Mul"]
-        return [node.name for node in [*found, *(node for node in products if output in node.input)]]
+        return [node, *found, *(node for node in products if output in node.input)]
 
-    convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    work = [int(np.prod([*weights[node.input[1]], *pixels[node.output[0]]])) for node in convolutions]
-    return [
-        Layer((node.name, *activation(node.output[0])), cost / sum(work))
-        for node, cost in zip(convolutions, work, strict=True)
-    ]
-
-
-def rank(
-    candidates: list[Layer], judge: Judge, make: Callable[[list[str]], bytes], progress: Callable[[str], None]
-) -> list[tuple[float, Layer]]:
-    """The layers, most sensitive first, with the error of a model in which that layer alone is quantized.
-
-    make gives the model with these nodes left in float.
-    """
-    every = {name for layer in candidates for name in layer.nodes}
-    ranked: list[tuple[float, Layer]] = []
-    for layer in candidates:
-        error = judge.error(make(sorted(every - set(layer.nodes))))
-        progress(f"{len(ranked) + 1}/{len(candidates)} {layer.nodes[0]}: {error:.4%}")
-        ranked.append((error, layer))
-    return sorted(ranked, key=lambda pair: -pair[0])
+    convolutions = {node.name: node for node in graph.node if node.op_type == "Conv"}
+    work = {
+        name: int(np.prod([*weights[node.input[1]], *pixels[node.output[0]]])) for name, node in convolutions.items()
+    }
+    found: list[Layer] = []
+    for first in convolutions.values():
+        nodes = with_activation(first)
+        behind = consumers[nodes[-1].output[0]]
+        if weights[first.input[1]][1] == 1 and len(behind) == 1 and behind[0].op_type == "Conv":
+            nodes += with_activation(behind[0])
+            behind = consumers[nodes[-1].output[0]]
+        names = tuple(node.name for node in nodes)
+        source = producer.get(first.input[0])
+        several = sum(name in convolutions for name in names) > 1 or nodes[-1].op_type == "Mul"
+        beside_float = {node.name for node in [*behind, *([source] if source else [])]} & outside
+        if first.name not in outside and (several or beside_float):
+            found.append(Layer(names, sum(work.get(name, 0) for name in names) / sum(work.values())))
+    inner = {name for layer in found for name in layer.nodes[1:]}
+    return [layer for layer in found if layer.nodes[0] not in inner]

@@ -36,8 +36,8 @@ machines, and "posetest coco merge" gives the whole set's figures.`,
 			if own.Path != "" {
 				cfg.Own = &own
 			}
-			if cfg.Threads == 0 {
-				cfg.Threads = 1
+			if len(cfg.Providers) == 0 {
+				cfg.Providers = []string{"cpu"}
 			}
 			var part posetest.Shard
 			if shard != "" {
@@ -59,7 +59,7 @@ machines, and "posetest coco merge" gives the whole set's figures.`,
 	f.StringVar(&cfg.Runtimes, "runtimes", "", "the runtime")
 	f.StringSliceVar(&cfg.Models, "models", nil, "the model, by id")
 	f.StringSliceVar(&cfg.Precisions, "precisions", nil, "its precision")
-	f.StringSliceVar(&cfg.Providers, "providers", []string{"cpu"}, "the execution provider")
+	f.StringSliceVar(&cfg.Providers, "providers", nil, "the execution provider (default cpu)")
 	f.IntVar(&cfg.Threads, "threads", 0, "threads of one operator (default 1)")
 	cmd.AddCommand(mergeCommand())
 	return cmd
@@ -104,7 +104,7 @@ func runCOCO(cmd *cobra.Command, cfg posetest.Config, images, annotations string
 	begin := time.Now()
 	var running time.Duration
 	if len(todo) > 0 {
-		err = suite.Detections(cmd.Context(), cell, set.Folder, todo, func(image coco.Image, persons []pose.Person, took time.Duration) error {
+		err = suite.Detections(cmd.Context(), cell, set.Folder, todo, posetest.COCOOptions, func(image coco.Image, persons []pose.Person, took time.Duration) error {
 			running += took
 			bar.step(filepath.Base(image.Name))
 			return file.Add(image.ID, persons)
