@@ -26,7 +26,7 @@ func TestImports(t *testing.T) {
 		"drift":        {"coco", "golden", "observe", "pose"},
 		"expect":       {"drift", "observe"},
 		"worker":       {"observe", "pose", "session", "tensor"},
-		"report":       {"expect", "golden", "observe", "pose"},
+		"report":       {"drift", "expect", "golden", "observe", "pose"},
 		"":             append(everything, "fixtures"),
 		"cmd/posetest": append(everything, "", "fixtures"),
 	}

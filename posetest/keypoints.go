@@ -82,9 +82,7 @@ func (p *Plan) photograph(id string) Photograph {
 func (s *Suite) TestDrift(t *testing.T) {
 	other := func(p Planned) bool { return p.Row.Want == observe.Loads && p.Precision != "fp32" && p.Row.Line != 0 }
 	s.each(t, facet{user: "drift", of: other}, func(t *testing.T, p Planned, o observe.Observation) {
-		i := slices.IndexFunc(s.plan.Cells, func(q Planned) bool {
-			return q.Precision == "fp32" && q.Cell == observe.Cell{Model: p.Cell.Model, Precision: "fp32", Provider: p.Provider, ORT: p.ORT}
-		})
+		i := s.plan.fp32Of(p)
 		if i < 0 {
 			t.Fatalf("fp32 of %s on %s@%s is not among the cells that run; let it run, too", p.Cell.Model, p.Provider, p.ORT)
 		}
@@ -101,6 +99,13 @@ func (s *Suite) TestDrift(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// fp32Of is the place in the plan of a cell's fp32, on the same provider and runtime; -1 if it has none.
+func (p *Plan) fp32Of(q Planned) int {
+	cell := q.Cell
+	cell.Precision = "fp32"
+	return slices.IndexFunc(p.Cells, func(q Planned) bool { return q.Cell == cell })
 }
 
 // Drift is what a cell costs against fp32, on the photographs that both saw.

@@ -218,6 +218,15 @@ func (s *Suite) Run(ctx context.Context, plan *Plan, done func(Planned)) ([]repo
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
+	for i, p := range plan.Cells {
+		j := plan.fp32Of(p)
+		if j < 0 || results[i].Outcome != observe.Loads || results[j].Outcome != observe.Loads {
+			continue
+		}
+		if d, err := Drift(results[j].Observation, results[i].Observation, p.Single); err == nil {
+			results[i].Drift = &d
+		}
+	}
 	return results, nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/posetest/suite/posetest/drift"
 	"github.com/posetest/suite/posetest/expect"
 	"github.com/posetest/suite/posetest/observe"
 )
@@ -17,10 +18,12 @@ import (
 // A Result is one cell that was run, with what was made of it.
 type Result struct {
 	observe.Observation
-	Row     expect.Row
-	Class   expect.Class
-	Share   float64 // of the nodes on the provider that was asked for, 0…1
-	Problem error   // in what it differs from its row; nil if in nothing
+	Row   expect.Row
+	Class expect.Class
+	Share float64 // of the nodes on the provider that was asked for, 0…1
+	// Drift is what the cell costs against fp32 on the same provider and runtime; nil if one of them did not load.
+	Drift   *drift.Drift
+	Problem error // in what it differs from its row; nil if in nothing
 }
 
 // A Page is all that a report is made of.
@@ -85,6 +88,11 @@ func (p Page) Text(w io.Writer, style Style) {
 		items = append(items, []string{r.cells + ": " + r.what, r.why, fmt.Sprintf("%s (%s)", r.row.Status, r.row.Where())})
 	}
 	list("Why:", items...)
+	items = nil
+	for _, w := range p.worths() {
+		items = append(items, []string{w.model + " on " + w.where + ": " + w.String()})
+	}
+	list("Instead of fp32:", items...)
 	items = nil
 	for _, a := range p.absent() {
 		items = append(items, []string{a.provider + ": " + a.message, strings.Join(a.orts, " ")})
@@ -177,6 +185,11 @@ func (p Page) Markdown(w io.Writer) error {
 		rows = append(rows, table.Row{r.cells, r.what, r.why, r.row.Status, r.row.Where()})
 	}
 	section("Why", table.Row{"cells", "what", "why", "known by", "row"}, rows)
+	rows = nil
+	for _, w := range p.worths() {
+		rows = append(rows, table.Row{w.model, w.where, w.String()})
+	}
+	section("Instead of fp32", table.Row{"model", "where", "worth it?"}, rows)
 	rows = nil
 	for _, a := range p.absent() {
 		rows = append(rows, table.Row{a.provider, strings.Join(a.orts, " "), a.message})

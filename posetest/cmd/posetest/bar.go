@@ -22,6 +22,7 @@ func newBar(total int, what string) bar {
 	b.writer.SetOutputWriter(os.Stderr)
 	b.writer.SetUpdateFrequency(200 * time.Millisecond)
 	b.writer.Style().Visibility.ETA = true
+	b.writer.Style().Options.TimeInProgressPrecision = time.Second
 	b.writer.Style().Visibility.Value = true
 	b.writer.AppendTracker(b.tracker)
 	go b.writer.Render()
