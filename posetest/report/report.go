@@ -92,7 +92,7 @@ func (p Page) Text(w io.Writer, style Style) {
 	for _, w := range p.worths() {
 		items = append(items, []string{w.model + " on " + w.where + ": " + w.String()})
 	}
-	list("Instead of fp32 (times of this one run, beside other cells: an answer near 0.83 × may turn):", items...)
+	list("Instead of fp32, by the times of this one run:", items...)
 	items = nil
 	for _, a := range p.absent() {
 		items = append(items, []string{a.provider + ": " + a.message, strings.Join(a.orts, " ")})
@@ -189,7 +189,7 @@ func (p Page) Markdown(w io.Writer) error {
 	for _, w := range p.worths() {
 		rows = append(rows, table.Row{w.model, w.where, w.String()})
 	}
-	section("Instead of fp32 (times of one run, beside other cells: an answer near 0.83 × may turn)", table.Row{"model", "where", "worth it?"}, rows)
+	section("Instead of fp32, by the times of one run", table.Row{"model", "where", "worth it?"}, rows)
 	rows = nil
 	for _, a := range p.absent() {
 		rows = append(rows, table.Row{a.provider, strings.Join(a.orts, " "), a.message})
