@@ -85,16 +85,20 @@ func runReport(cmd *cobra.Command, cfg posetest.Config, out string) error {
 	}
 	wall := time.Since(begin)
 	page := report.Page{Results: results, Table: plan.Table, Machine: observe.ThisMachine(), Threads: suite.Config().Threads}
-	photographs := 0
+	var photographs []error
 	for _, m := range plan.Missing {
 		if len(m.Cells) > 0 {
 			page.Missing = append(page.Missing, fmt.Sprintf("%v (%d cells)", m.Err, len(m.Cells)))
-		} else if photographs++; photographs == 1 {
-			page.Missing = append(page.Missing, m.Err.Error())
+		} else {
+			photographs = append(photographs, m.Err)
 		}
 	}
-	if photographs > 1 {
-		page.Missing = append(page.Missing, fmt.Sprintf("and %d more photographs like it", photographs-1))
+	switch n := len(photographs); n {
+	case 0:
+	case 1:
+		page.Missing = append(page.Missing, photographs[0].Error())
+	default:
+		page.Missing = append(page.Missing, fmt.Sprintf("%v (and %d more)", photographs[0], n-1))
 	}
 	page.Text(os.Stdout, styleOf(os.Stdout))
 	if err := write(page, out); err != nil {
