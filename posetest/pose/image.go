@@ -45,7 +45,7 @@ func ReadImage(path string) (*Image, error) {
 }
 
 // DecodeImage reads a JPEG or PNG of any colour model, the pixels being those
-// of cv2.imread (of a CMYK JPEG within 1): alpha is dropped, not blended, and
+// of cv2.imread (of a YCCK JPEG within 1): alpha is dropped, not blended, and
 // 16 bits become the upper 8. EXIF orientation is applied; one that cannot be
 // read counts as none. A file that is cut short is an error, and so are more
 // than [MaxPixels], which are refused before memory is set aside for them.
@@ -173,12 +173,24 @@ func pixels(src image.Image) func(x, y int) (r, g, b uint8) {
 			}
 			return upper(m.RGBA64At(x, y))
 		}
+	case *image.CMYK:
+		return func(x, y int) (uint8, uint8, uint8) {
+			c := m.CMYKAt(x, y)
+			return inked(c.C, c.K), inked(c.M, c.K), inked(c.Y, c.K)
+		}
 	case image.RGBA64Image:
 		return func(x, y int) (uint8, uint8, uint8) { return upper(m.RGBA64At(x, y)) }
 	}
 	return func(x, y int) (uint8, uint8, uint8) {
 		return upper(color.RGBA64Model.Convert(src.At(x, y)).(color.RGBA64))
 	}
+}
+
+// inked is what black and another ink leave of a primary colour, as OpenCV
+// computes it (icvCvt_CMYK2BGR_8u_C4C3R in utils.cpp).
+func inked(ink, black uint8) uint8 {
+	paper := 255 - int(black)
+	return uint8(paper - int(ink)*paper>>8)
 }
 
 func upper(c color.RGBA64) (r, g, b uint8) {

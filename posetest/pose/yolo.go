@@ -13,7 +13,11 @@ type yolo struct {
 	input     planar
 	found     []detection
 	people    people
+	stages    stages
 }
+
+// yoloGrey fills the bars beside the photograph.
+const yoloGrey = 114
 
 // A detection is a box of the input, x0, y0, x1, y1, and where in the output
 // it was found.
@@ -41,7 +45,7 @@ func (p *yolo) Preprocess(img *Image) (Tensor, error) {
 	}
 	l := &p.letterbox
 	l.ultralytics(img)
-	p.input.fillAround(l.left, l.top, l.scaled.width, l.scaled.height, 114)
+	p.input.fillAround(l.left, l.top, l.scaled.width, l.scaled.height, yoloGrey)
 	for y := range l.scaled.height {
 		p.input.setRow(l.left, l.top+y, l.scaled.row(y))
 	}

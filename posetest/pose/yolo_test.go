@@ -121,6 +121,12 @@ func TestYOLOEverythingFound(t *testing.T) {
 	persons, err = p.Decode(raw(boxes...), Options{Max: 10000})
 	require.NoError(t, err)
 	require.Len(t, persons, 8400)
+	withNMS := pipelineOf(t, "yolo-pose-nms")
+	_, err = withNMS.Preprocess(generated(640, 640))
+	require.NoError(t, err)
+	persons, err = withNMS.Decode(suppressed(boxes...), Options{})
+	require.NoError(t, err)
+	require.Len(t, persons, 300, "of an export that keeps all")
 	allTheSame := make([]box, 8400)
 	for i := range allTheSame {
 		allTheSame[i] = box{320, 320, 50, 90, 0.875}

@@ -51,6 +51,15 @@ type Options struct {
 	ProviderOptions map[string]string
 	Threads         int // of one operator; 0 is the runtime's default
 	Inputs, Outputs []tensor.Info
+	Tuning
+}
+
+// Tuning is what an app may set about a session that changes its speed and nothing else. The zero value is the runtime's
+// own default, with a log that tells the placement.
+type Tuning struct {
+	NoArena bool `json:"no_arena,omitempty"` // memory comes from malloc, not from the runtime's arena with its pattern of a run
+	NoSpin  bool `json:"no_spin,omitempty"`  // threads of the pool sleep when they have nothing to do, and don't spin
+	Quiet   bool `json:"quiet,omitempty"`    // the log has warnings only, and no placement
 }
 
 // A Session is a model that the runtime accepted. It is not safe for concurrent use.
@@ -68,9 +77,8 @@ func Open(o Options) (*Session, time.Duration, error) {
 		return nil, 0, fmt.Errorf("session options: %w", err)
 	}
 	defer so.Destroy()
-	// The log at this level is the only place where every version tells the placement of nodes.
-	if err := so.SetLogSeverityLevel(ort.LoggingLevelVerbose); err != nil {
-		return nil, 0, fmt.Errorf("session log level: %w", err)
+	if err := o.Tuning.apply(so); err != nil {
+		return nil, 0, err
 	}
 	if o.Threads > 0 {
 		if err := errors.Join(so.SetIntraOpNumThreads(o.Threads), so.SetInterOpNumThreads(1)); err != nil {
@@ -87,6 +95,26 @@ func Open(o Options) (*Session, time.Duration, error) {
 		return nil, took, newLoadError(strings.TrimPrefix(err.Error(), "Error creating C session from file: "), o.Model)
 	}
 	return &Session{s: s, outputs: o.Outputs}, took, nil
+}
+
+func (t Tuning) apply(so *ort.SessionOptions) error {
+	// The log at this level is the only place where every version tells the placement of nodes.
+	var level ort.LoggingLevel = ort.LoggingLevelVerbose
+	if t.Quiet {
+		level = ort.LoggingLevelWarning
+	}
+	errs := []error{so.SetLogSeverityLevel(level)}
+	if t.NoArena {
+		errs = append(errs, so.SetCpuMemArena(false), so.SetMemPattern(false))
+	}
+	if t.NoSpin {
+		errs = append(errs, so.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"),
+			so.AddSessionConfigEntry("session.inter_op.allow_spinning", "0"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("session options: %w", err)
+	}
+	return nil
 }
 
 // Run runs the model once and returns its outputs, in the order of [Options].Outputs, and the time of the run alone.
@@ -129,6 +157,17 @@ func (s *Session) Run(inputs ...tensor.Tensor) ([]tensor.Tensor, time.Duration, 
 		}
 	}
 	return outputs, took, nil
+}
+
+// RunCopy runs the model once on outputs that the runtime makes anew. They are copies, and stay valid.
+func (s *Session) RunCopy(inputs ...tensor.Tensor) ([]tensor.Tensor, error) {
+	destroy(s.results)
+	s.results = nil
+	outputs, _, err := s.Run(inputs...)
+	for i := range outputs {
+		outputs[i] = outputs[i].Clone()
+	}
+	return outputs, err
 }
 
 // Close frees the session.

@@ -6,6 +6,7 @@
 package tensor
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,6 +16,28 @@ type Tensor struct {
 	Name  string
 	Shape []int64
 	Data  any
+}
+
+// Clone is the tensor in memory of its own.
+func (t Tensor) Clone() Tensor { return t.Repeat(1) }
+
+// Repeat is n copies of the tensor one after the other, joined along its first dimension.
+func (t Tensor) Repeat(n int) Tensor {
+	t.Shape = slices.Clone(t.Shape)
+	if n != 1 && len(t.Shape) > 0 {
+		t.Shape[0] *= int64(n)
+	}
+	switch data := t.Data.(type) {
+	case []float32:
+		t.Data = slices.Repeat(data, n)
+	case []int32:
+		t.Data = slices.Repeat(data, n)
+	case []int64:
+		t.Data = slices.Repeat(data, n)
+	case []uint8:
+		t.Data = slices.Repeat(data, n)
+	}
+	return t
 }
 
 // Info describes an input or output without its data. A free dimension is -1.

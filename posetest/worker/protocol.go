@@ -10,8 +10,13 @@ import (
 
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/pose"
+	"github.com/posetest/suite/posetest/session"
 	"github.com/posetest/suite/posetest/tensor"
 )
+
+// protocolVersion tells binaries of different commits apart: count it up when a request or reply changes its meaning. The
+// first said none.
+const protocolVersion = 2
 
 // maxLine bounds a request or reply: 300 persons of 17 keypoints are some 300 kB.
 const maxLine = 8 << 20
@@ -21,7 +26,7 @@ type request struct {
 	Library string     `json:"library,omitempty"` // open this runtime
 	Open    *Model     `json:"open,omitempty"`
 	Infer   *Inference `json:"infer,omitempty"`
-	Time    int        `json:"time,omitempty"` // run the last image's tensor so many times
+	Time    *Timing    `json:"time,omitempty"`
 	Ping    bool       `json:"ping,omitempty"`
 	Close   bool       `json:"close,omitempty"`
 }
@@ -34,7 +39,7 @@ func (r request) name() string {
 		return "open"
 	case r.Infer != nil:
 		return "infer"
-	case r.Time != 0:
+	case r.Time != nil:
 		return "time"
 	case r.Close:
 		return "close"
@@ -51,6 +56,7 @@ type Model struct {
 	Threads         int               `json:"threads"`
 	Inputs          []tensor.Info     `json:"inputs"`
 	Outputs         []tensor.Info     `json:"outputs"`
+	Tuning          session.Tuning    `json:"tuning"`
 }
 
 // An Inference says which image to run, and how to read the result.
@@ -60,13 +66,15 @@ type Inference struct {
 	Options pose.Options `json:"options"`
 }
 
-// A reply answers one request.
+// A reply answers one request. The first comes unasked, and says the version of the protocol.
 type reply struct {
-	Refusal *Refusal        `json:"refusal,omitempty"`
-	Version string          `json:"version,omitempty"`
-	Took    time.Duration   `json:"took_ns,omitempty"`
-	Photo   *observe.Photo  `json:"photo,omitempty"`
-	Runs    []time.Duration `json:"runs_ns,omitempty"`
+	Protocol int `json:"protocol,omitempty"`
+
+	Refusal *Refusal       `json:"refusal,omitempty"`
+	Version string         `json:"version,omitempty"`
+	Took    time.Duration  `json:"took_ns,omitempty"`
+	Photo   *observe.Photo `json:"photo,omitempty"`
+	Runs    []Sample       `json:"runs,omitempty"`
 }
 
 // A Kind tells who refused.

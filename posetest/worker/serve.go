@@ -52,7 +52,7 @@ func ServeIfAsked() {
 // serve answers requests until it is asked to close.
 func serve(requests <-chan request, out io.Writer) error {
 	var s served
-	if err := writeLine(out, reply{}); err != nil { // hello
+	if err := writeLine(out, reply{Protocol: protocolVersion}); err != nil { // hello
 		return err
 	}
 	for r := range requests {
@@ -74,8 +74,10 @@ func serve(requests <-chan request, out io.Writer) error {
 type served struct {
 	version   string
 	session   *session.Session
+	inputs    []tensor.Info    // of the model
 	pipelines [2]pose.Pipeline // one for the image that runs, one for the image that comes after
-	input     *tensor.Tensor   // of the last image
+	image     *pose.Image      // the last one
+	input     *tensor.Tensor   // of it
 	ahead     *readied         // the image that comes after, if one was named
 }
 
@@ -101,8 +103,8 @@ func (s *served) answer(r request) (reply, error) {
 		return s.open(*r.Open)
 	case r.Infer != nil:
 		return s.infer(*r.Infer)
-	case r.Time > 0:
-		return s.time(r.Time)
+	case r.Time != nil:
+		return s.time(*r.Time)
 	case r.Close && s.session != nil:
 		return reply{}, s.session.Close()
 	}
@@ -136,11 +138,11 @@ func (s *served) open(m Model) (reply, error) {
 		}
 	}
 	opened, took, err := session.Open(session.Options{Model: m.Path, Provider: m.Provider, ProviderOptions: m.ProviderOptions,
-		Threads: m.Threads, Inputs: m.Inputs, Outputs: m.Outputs})
+		Threads: m.Threads, Inputs: m.Inputs, Outputs: m.Outputs, Tuning: m.Tuning})
 	if err != nil {
 		return reply{}, err
 	}
-	s.session = opened
+	s.session, s.inputs = opened, m.Inputs
 	return reply{Took: took}, nil
 }
 
@@ -160,7 +162,7 @@ func (s *served) infer(r Inference) (reply, error) {
 	if image.err != nil {
 		return reply{}, image.err
 	}
-	s.input = &image.input
+	s.image, s.input = image.img, &image.input
 	outputs, took, err := s.session.Run(image.input)
 	if err != nil {
 		return reply{}, err
@@ -190,20 +192,6 @@ func (s *served) ready(path string, pipeline int) *readied {
 		}
 	}()
 	return r
-}
-
-func (s *served) time(n int) (reply, error) {
-	if s.input == nil {
-		return reply{}, misuse("time comes after infer")
-	}
-	runs := make([]time.Duration, n)
-	for i := range runs {
-		var err error
-		if _, runs[i], err = s.session.Run(*s.input); err != nil {
-			return reply{}, err
-		}
-	}
-	return reply{Runs: runs}, nil
 }
 
 func misuse(message string) error {

@@ -89,14 +89,20 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 		os.RemoveAll(scratch)
 		return nil, fmt.Errorf("worker: start %s: %w", filepath.Base(spec.Program), err)
 	}
-	if _, err := w.wait(ctx, "start"); err != nil {
+	hello, err := w.wait(ctx, "start")
+	if err != nil {
 		end := w.Close()
 		var death *DeathError
-		if errors.As(err, &death) && death.Exit == 0 && death.Limit == "" {
+		if errors.As(err, &death) && death.Exit == 0 && death.Limit == "" && death.Breach == "" {
 			return nil, fmt.Errorf("worker: %s ended without serving; call posetest.Main (or worker.ServeIfAsked) first thing in its main or TestMain%s",
 				filepath.Base(spec.Program), lastLine(end.Tail))
 		}
 		return nil, err
+	}
+	if hello.Protocol != protocolVersion {
+		w.Close()
+		return nil, fmt.Errorf("worker: %s speaks version %d of the worker's protocol, and this program version %d; build both from commits of one protocolVersion (posetest/worker/protocol.go)",
+			filepath.Base(spec.Program), max(hello.Protocol, 1), protocolVersion)
 	}
 	return w, nil
 }
@@ -235,7 +241,7 @@ func (w *Worker) ask(ctx context.Context, r request) (reply, error) {
 	if err := writeLine(w.in, r); errors.Is(err, os.ErrDeadlineExceeded) {
 		return w.tooLate(r.name())
 	} else if err != nil {
-		return reply{}, w.death(r.name(), nil)
+		return reply{}, w.death(r.name(), io.EOF)
 	}
 	return w.wait(ctx, r.name())
 }
@@ -272,22 +278,32 @@ func (w *Worker) cancelled(ctx context.Context) (reply, error) {
 	return reply{}, context.Cause(ctx)
 }
 
-// death ends the worker and says how it died. If replies ended otherwise than by its end, why says so.
+// death ends the worker and says how it died; why is what ended its replies, nil if that was a limit.
 func (w *Worker) death(during string, why error) error {
-	if errors.Is(why, io.EOF) || errors.Is(why, os.ErrDeadlineExceeded) {
-		why = nil
+	breach := why
+	if errors.Is(why, io.EOF) || errors.Is(why, io.ErrUnexpectedEOF) {
+		select {
+		case <-w.ended: // the pipe is at its end because the worker is
+			breach = nil
+		case <-time.After(grace):
+			breach = errors.New("it closed a pipe of the worker's protocol, and lived on")
+		}
+	} else if errors.Is(why, os.ErrDeadlineExceeded) { // the worker is gone, and something else held the pipe
+		breach = nil
 	}
-	if why != nil {
+	if breach != nil {
 		w.kill("")
 	}
 	end := w.Close()
-	d := observe.Death{During: during, Signal: end.Signal, Log: end.Tail}
+	d := observe.Death{During: during, Log: end.Tail}
 	if limit := w.limit.Load(); limit != nil {
-		d.Limit, d.Signal = *limit, ""
-	} else if d.Signal == "" {
+		d.Limit = *limit
+	} else if breach != nil {
+		d.Breach = breach.Error()
+	} else if d.Signal = end.Signal; d.Signal == "" {
 		d.Exit = end.Exit
 	}
-	if why != nil {
+	if breach == nil && errors.Is(why, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w (%w)", &DeathError{d}, why)
 	}
 	return &DeathError{d}
@@ -334,12 +350,6 @@ func (w *Worker) Infer(ctx context.Context, r Inference) (observe.Photo, error) 
 	return *a.Photo, nil
 }
 
-// Time runs the tensor of the last image n times and returns the time of each run alone.
-func (w *Worker) Time(ctx context.Context, n int) ([]time.Duration, error) {
-	a, err := w.ask(ctx, request{Time: n})
-	return a.Runs, err
-}
-
 // Ping asks for nothing: it is the cost of the pipe.
 func (w *Worker) Ping(ctx context.Context) error {
 	_, err := w.ask(ctx, request{Ping: true})
@@ -361,7 +371,7 @@ func (w *Worker) Close() End {
 		w.in.Close() // a worker that is alive ends on this
 		select {
 		case <-w.ended:
-		case <-time.After(2 * time.Second):
+		case <-time.After(grace):
 			w.kill("")
 			<-w.ended
 		}
@@ -377,6 +387,9 @@ func (w *Worker) Close() End {
 	})
 	return w.end
 }
+
+// grace is what a worker has to end by itself.
+const grace = 2 * time.Second
 
 // goFatal is the exit code of the Go runtime after a fatal signal, which it reports in the log.
 const goFatal = 2

@@ -41,7 +41,14 @@ func misbehave(fault string) {
 		time.Sleep(time.Hour)
 	}
 	replies := os.NewFile(3, "replies")
-	fmt.Fprintln(replies, "{}")
+	switch fault {
+	case "greet as the first version":
+		fmt.Fprintln(replies, "{}")
+	case "greet as a later version":
+		fmt.Fprintln(replies, `{"protocol":3}`)
+	default:
+		fmt.Fprintln(replies, `{"protocol":2}`)
+	}
 	if fault == "never read" {
 		time.Sleep(time.Hour)
 	}
@@ -65,7 +72,13 @@ func misbehave(fault string) {
 	case "cut a line":
 		fmt.Fprint(replies, `{"took_ns": 1`)
 		os.Exit(0)
+	case "die within a line":
+		fmt.Fprint(replies, `{"took_ns": 1`)
+		syscall.Kill(os.Getpid(), syscall.SIGSEGV)
 	case "close the pipe":
+		replies.Close()
+	case "close the pipe within a line":
+		fmt.Fprint(replies, `{"took_ns": 1`)
 		replies.Close()
 	case "flood the log":
 		line := strings.Repeat("x", 1<<16)
@@ -148,10 +161,12 @@ func TestDeaths(t *testing.T) {
 		{"abort", "died of SIGABRT during ping"},
 		{"be killed", "died of SIGKILL during ping"},
 		{"hang", "stopped during ping by the limit of time 1s"},
-		{"write garbage", "is no JSON"},
-		{"cut a line", "was cut"},
-		{"close the pipe", "during ping"},
-		{"flood the pipe", "is over 8388608 bytes"},
+		{"write garbage", "stopped during ping for a breach of the protocol: a line of the worker's protocol is no JSON: invalid character 'l'"},
+		{"cut a line", "left with exit code 0 during ping (a line of the worker's protocol was cut"},
+		{"die within a line", "died of SIGSEGV during ping (a line of the worker's protocol was cut"},
+		{"close the pipe", "stopped during ping for a breach of the protocol: it closed a pipe of the worker's protocol, and lived on"},
+		{"close the pipe within a line", "stopped during ping for a breach of the protocol: it closed a pipe of the worker's protocol, and lived on"},
+		{"flood the pipe", "stopped during ping for a breach of the protocol: a line of the worker's protocol is over 8388608 bytes"},
 		{"grow", "stopped during ping by the limit of memory 256 MiB"},
 	} {
 		t.Run(test.fault, func(t *testing.T) {
@@ -166,6 +181,9 @@ func TestDeaths(t *testing.T) {
 			var death *worker.DeathError
 			require.ErrorAs(t, err, &death)
 			assert.Equal(t, test.fault == "hang", death.TimedOut())
+			if death.Breach != "" || death.Limit != "" {
+				assert.Empty(t, death.Signal, "the signal that we sent is no finding")
+			}
 			assert.Contains(t, strings.Join(w.Close().Tail, "\n"), "about to "+test.fault, "the log's last words are kept")
 		})
 	}
@@ -264,6 +282,16 @@ func TestContextDoneBefore(t *testing.T) {
 func TestStartTimesOut(t *testing.T) {
 	_, err := worker.Start(t.Context(), worker.Spec{Env: []string{"FAULT=never greet"}, Timeout: 100 * time.Millisecond})
 	assert.EqualError(t, err, "the worker stopped during start by the limit of time 100ms")
+}
+
+// Binaries of different commits may have different protocols, and then neither would understand what the other says.
+func TestAnotherVersion(t *testing.T) {
+	for fault, want := range map[string]string{"greet as the first version": "speaks version 1 of", "greet as a later version": "speaks version 3 of"} {
+		w, err := worker.Start(t.Context(), worker.Spec{Env: []string{"FAULT=" + fault}})
+		require.Nil(t, w)
+		require.ErrorContains(t, err, want)
+		assert.ErrorContains(t, err, "the worker's protocol, and this program version 2; build both from commits of one protocolVersion")
+	}
 }
 
 func TestProgramThatIsNone(t *testing.T) {
@@ -414,7 +442,7 @@ func TestMisuse(t *testing.T) {
 	for name, err := range map[string]error{
 		"open without a library": second(w.Open(t.Context(), worker.Model{Path: "m.onnx", Family: "movenet", Provider: "cpu"})),
 		"infer without a model":  second(w.Infer(t.Context(), worker.Inference{Image: "a.jpg"})),
-		"time without an image":  second(w.Time(t.Context(), 1)),
+		"time without an image":  second(w.Time(t.Context(), worker.Timing{Runs: 1})),
 	} {
 		var refusal *worker.Refusal
 		require.ErrorAs(t, err, &refusal, name)
