@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
 
+	"github.com/gofrs/flock"
 	"github.com/posetest/suite/posetest/coco"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/pose"
@@ -37,47 +37,73 @@ type imageDetections struct {
 // A DetectionsFile is written a whole line an image, so that a run that was killed goes on where it was.
 type DetectionsFile struct {
 	file *os.File
+	lock *flock.Flock   // two runs that go on with one file would each do what is left
 	Done map[int64]bool // images that are in it
 }
 
 // OpenDetections opens a file of detections to go on with, or makes it. A last line that was cut is dropped. One of
-// other detections is an error, and left as it is.
+// other detections is an error, and left as it is; so is one that another run writes just now.
 func OpenDetections(path string, head DetectionsHead) (*DetectionsFile, error) {
-	done := map[int64]bool{}
-	text, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	lock := flock.New(path + ".lock")
+	switch locked, err := lock.TryLock(); {
+	case err != nil:
+		return nil, fmt.Errorf("lock %s: %w; choose a place that can be written with --out", lock.Path(), err)
+	case !locked:
+		return nil, fmt.Errorf("another run writes %s just now; wait for its end, or write to another file with --out", path)
 	}
-	text = text[:bytes.LastIndexByte(text, '\n')+1]
-	if len(text) > 0 {
-		have, lines, err := readDetections(bytes.NewReader(text), path)
-		if err != nil {
-			return nil, err
-		}
-		if have != head {
-			return nil, fmt.Errorf("%s holds other detections (%s, shard %d/%d); delete it, or write to another file with --out", path, have.Cell, have.Shard.Index, have.Shard.Of)
-		}
-		for _, l := range lines {
-			done[l.Image] = true
-		}
+	f, err := openDetections(path, head)
+	if err != nil {
+		return nil, errors.Join(err, unlock(lock))
 	}
+	f.lock = lock
+	return f, nil
+}
+
+// unlock leaves no file behind.
+func unlock(lock *flock.Flock) error { return errors.Join(lock.Unlock(), os.Remove(lock.Path())) }
+
+func openDetections(path string, head DetectionsHead) (f *DetectionsFile, err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	if err := file.Truncate(int64(len(text))); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	if _, err := file.Seek(0, io.SeekEnd); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	f := &DetectionsFile{file: file, Done: done}
-	if len(text) == 0 {
-		if err := f.write(head); err != nil {
-			return nil, errors.Join(err, file.Close())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, file.Close())
 		}
+	}()
+	f = &DetectionsFile{file: file, Done: map[int64]bool{}}
+	have, whole, err := readDetections(file, path, func(l imageDetections) { f.Done[l.Image] = true })
+	switch {
+	case err != nil && !errors.Is(err, errCut):
+		return nil, err
+	case whole > 0 && have != head:
+		return nil, fmt.Errorf("%s holds other detections (%s, shard %d/%d); delete it, or write to another file with --out", path, have.Cell, have.Shard.Index, have.Shard.Of)
+	case whole > 0:
+		if err := file.Truncate(whole); err != nil {
+			return nil, err
+		}
+		_, err = file.Seek(whole, io.SeekStart)
+		return f, err
 	}
-	return f, nil
+	first, err := json.Marshal(head)
+	if err != nil {
+		return nil, err
+	}
+	begun, err := io.ReadAll(io.NewSectionReader(file, 0, int64(len(first))+1))
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.HasPrefix(first, begun) {
+		return nil, fmt.Errorf("%s holds no detections; write to another file with --out", path)
+	}
+	if err := file.Truncate(0); err != nil {
+		return nil, err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return f, f.write(head)
 }
 
 // Add writes what was found on one image, best first, as far as COCO looks at it.
@@ -87,7 +113,9 @@ func (f *DetectionsFile) Add(image int64, persons []pose.Person) error {
 }
 
 // Close closes the file once all of it is on the disk.
-func (f *DetectionsFile) Close() error { return errors.Join(f.file.Sync(), f.file.Close()) }
+func (f *DetectionsFile) Close() error {
+	return errors.Join(f.file.Sync(), f.file.Close(), unlock(f.lock))
+}
 
 func (f *DetectionsFile) write(v any) error {
 	line, err := json.Marshal(v)
@@ -98,16 +126,22 @@ func (f *DetectionsFile) write(v any) error {
 	return err
 }
 
-func readDetections(r io.Reader, name string) (head DetectionsHead, lines []imageDetections, err error) {
+var errCut = errors.New("the line is cut; run the same command again, and it goes on from there")
+
+// readDetections calls each with every line but the head, and returns how many bytes of whole lines there are. Its error
+// is [errCut] if bytes are left.
+func readDetections(r io.Reader, name string, each func(imageDetections)) (head DetectionsHead, whole int64, err error) {
 	in := bufio.NewReader(r)
 	seen := map[int64]int{}
 	for n := 1; ; n++ {
 		line, err := in.ReadBytes('\n')
-		if errors.Is(err, io.EOF) && len(line) == 0 {
-			return head, lines, nil
-		}
-		if err != nil {
-			return head, nil, fmt.Errorf("%s:%d: the line is cut; run the same command again, and it goes on from there", name, n)
+		switch {
+		case errors.Is(err, io.EOF) && len(line) == 0:
+			return head, whole, nil
+		case errors.Is(err, io.EOF):
+			return head, whole, fmt.Errorf("%s:%d: %w", name, n, errCut)
+		case err != nil:
+			return head, whole, err
 		}
 		dec := json.NewDecoder(bytes.NewReader(line))
 		dec.DisallowUnknownFields()
@@ -119,11 +153,12 @@ func readDetections(r io.Reader, name string) (head DetectionsHead, lines []imag
 				err = fmt.Errorf("image %d stands on line %d already", l.Image, seen[l.Image])
 			}
 			seen[l.Image] = n
-			lines = append(lines, l)
+			each(l)
 		}
 		if err != nil {
-			return head, nil, fmt.Errorf("%s:%d: no detections of this version of posetest: %w; delete the file and run again", name, n, err)
+			return head, whole, fmt.Errorf("%s:%d: no detections of this version of posetest: %w; delete the file and run again", name, n, err)
 		}
+		whole += int64(len(line))
 	}
 }
 
@@ -145,7 +180,8 @@ func MergeDetections(paths []string, annotations *coco.Annotations, annotationsS
 		if err != nil {
 			return first, coco.Stats{}, err
 		}
-		head, lines, err := readDetections(file, path)
+		var lines []imageDetections
+		head, _, err := readDetections(file, path, func(l imageDetections) { lines = append(lines, l) })
 		file.Close()
 		if err != nil {
 			return first, coco.Stats{}, err
@@ -196,5 +232,8 @@ func MergeDetections(paths []string, annotations *coco.Annotations, annotationsS
 	}
 	slices.SortStableFunc(all, func(a, b coco.Detection) int { return position[a.Image] - position[b.Image] })
 	stats, err := coco.Evaluate(annotations, all)
-	return first, stats, err
+	if err != nil {
+		return fail("%s: %w; delete what is damaged and run again", strings.Join(paths, ", "), err)
+	}
+	return first, stats, nil
 }

@@ -1,6 +1,7 @@
 package posetest_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,6 +97,8 @@ func TestMergeErrors(t *testing.T) {
 		{"one that was cut in a line", []string{part(1), edited(string(text[:len(text)-10]))}, "the line is cut; run the same command again"},
 		{"an image twice", []string{part(1), edited(string(text) + lines[len(lines)-1] + "\n")}, "already"},
 		{"garbage", []string{edited("garbage\n")}, "no detections of this version of posetest"},
+		{"another skeleton", []string{edited(`{"model":"m","precision":"fp32","provider":"cpu","ort":"1","annotations_sha256":"a","images":40}` + "\n" + everybody(`[{"score":1,"keypoints":[]}]`))},
+			"edited.jsonl: detection 0 of image 1: has 0 joints, want COCO's 17; delete what is damaged and run again"},
 		{"no file", []string{"nowhere.jsonl"}, "nowhere.jsonl"},
 	} {
 		_, _, err := posetest.MergeDetections(test.paths, set(), "a")
@@ -103,6 +106,33 @@ func TestMergeErrors(t *testing.T) {
 	}
 	_, _, err = posetest.MergeDetections([]string{part(1), part(2)}, set(), "b")
 	assert.ErrorContains(t, err, "other annotations")
+}
+
+// everybody are lines of the same persons on each image.
+func everybody(persons string) string {
+	var lines strings.Builder
+	for _, image := range set().Images {
+		fmt.Fprintf(&lines, "{\"image\":%d,\"persons\":%s}\n", image.ID, persons)
+	}
+	return lines.String()
+}
+
+// Two runs of one file would do each image twice: the second is refused, and the file is free when the first has ended.
+func TestDetectionsOfOneRun(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "part.jsonl")
+	first, err := posetest.OpenDetections(path, head(posetest.Shard{}))
+	require.NoError(t, err)
+	_, err = posetest.OpenDetections(path, head(posetest.Shard{}))
+	assert.ErrorContains(t, err, "another run writes "+path+" just now; wait for its end")
+	require.NoError(t, first.Add(1, nil))
+	require.NoError(t, first.Close())
+	second, err := posetest.OpenDetections(path, head(posetest.Shard{}))
+	require.NoError(t, err)
+	assert.Equal(t, map[int64]bool{1: true}, second.Done)
+	require.NoError(t, second.Close())
+	entries, err := os.ReadDir(filepath.Dir(path))
+	require.NoError(t, err)
+	assert.Len(t, entries, 1, "no lock is left behind")
 }
 
 // A run that is killed anywhere goes on where it was, and its file ends the same, byte for byte.
@@ -137,6 +167,20 @@ func TestDetectionsOfAnotherRunAreLeftAlone(t *testing.T) {
 	after, err := os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, string(before), string(after))
+}
+
+// A word of the user's that was named by mistake is no detections that a kill cut.
+func TestDetectionsSpareOtherFiles(t *testing.T) {
+	for _, text := range []string{"mine", "mine\n", `{"model":"m"}`, `{"model":"m","precision":"fp32"` + strings.Repeat(" ", 1000)} {
+		path := filepath.Join(t.TempDir(), "part.jsonl")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+		_, err := posetest.OpenDetections(path, head(posetest.Shard{}))
+		assert.ErrorContains(t, err, path)
+		assert.ErrorContains(t, err, "no detections")
+		after, err := os.ReadFile(path)
+		require.NoError(t, err)
+		assert.Equal(t, text, string(after))
+	}
 }
 
 func TestParseShard(t *testing.T) {

@@ -1,11 +1,13 @@
 package posetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/posetest/suite/posetest/drift"
@@ -78,9 +80,11 @@ func (p *Plan) photograph(id string) Photograph {
 }
 
 // TestDrift has one sub-test a cell that loads, in another precision than fp32: what does it cost against fp32 of the
-// same model on the same provider and runtime, and is that within the bars of its row?
+// same model on the same provider and runtime, and is that within the bars of its row? Its average precision is compared
+// where the row has one and the data path the photographs.
 func (s *Suite) TestDrift(t *testing.T) {
 	other := func(p Planned) bool { return p.Row.Want == observe.Loads && p.Precision != "fp32" && p.Row.Line != 0 }
+	cocoSet := sync.OnceValues(s.cocoSet)
 	s.each(t, facet{user: "drift", of: other}, func(t *testing.T, p Planned, o observe.Observation) {
 		i := s.plan.fp32Of(p)
 		if i < 0 {
@@ -89,6 +93,19 @@ func (s *Suite) TestDrift(t *testing.T) {
 		base, err := s.observation(t.Context(), s.plan.Cells[i], "drift "+p.Cell.String())
 		if err != nil {
 			t.Fatal(err)
+		}
+		if p.Row.AP[p.Precision] > 0 || p.Row.Drift[p.Precision].APLoss > 0 {
+			switch set, err := cocoSet(); {
+			case err != nil:
+				t.Fatal(err)
+			case set == nil:
+				t.Logf("AP is not compared: %s is missing; set POSETEST_DATA to the folder that holds it", cocoAnnotations)
+			default:
+				err := errors.Join(s.addCOCO(t.Context(), s.plan.Cells[i], *set, "drift "+p.Cell.String(), &base), s.addCOCO(t.Context(), p, *set, "drift", &o))
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
 		d, err := Drift(base, o, p.Single)
 		if err != nil {
@@ -101,6 +118,13 @@ func (s *Suite) TestDrift(t *testing.T) {
 	})
 }
 
+// addCOCO puts COCO's figures of a cell into its observation; they are taken once for all tests.
+func (s *Suite) addCOCO(ctx context.Context, p Planned, set COCOSet, user string, o *observe.Observation) error {
+	stats, err := s.cocoFigures(ctx, p, set, user)
+	o.COCO = &observe.COCO{Images: len(set.Annotations.Images), AP: stats.AP, AP50: stats.AP50, AR: stats.AR}
+	return err
+}
+
 // fp32Of is the place in the plan of a cell's fp32, on the same provider and runtime; -1 if it has none.
 func (p *Plan) fp32Of(q Planned) int {
 	cell := q.Cell
@@ -108,7 +132,7 @@ func (p *Plan) fp32Of(q Planned) int {
 	return slices.IndexFunc(p.Cells, func(q Planned) bool { return q.Cell == cell })
 }
 
-// Drift is what a cell costs against fp32, on the photographs that both saw.
+// Drift is what a cell costs against fp32, on the photographs that both saw; its AP where COCO's figures of both were taken.
 func Drift(fp32, got observe.Observation, single bool) (drift.Drift, error) {
 	if fp32.Outcome != observe.Loads || got.Outcome != observe.Loads {
 		return drift.Drift{}, fmt.Errorf("drift needs two cells that load: fp32 %s, %s %s", fp32.Outcome, got.Precision, got.Outcome)
@@ -117,5 +141,9 @@ func Drift(fp32, got observe.Observation, single bool) (drift.Drift, error) {
 	if err != nil {
 		return drift.Drift{}, err
 	}
-	return drift.Of(pairs), nil
+	d := drift.Of(pairs)
+	if fp32.COCO != nil && got.COCO != nil {
+		d.AP = &drift.AP{FP32: fp32.COCO.AP, Got: got.COCO.AP}
+	}
+	return d, nil
 }

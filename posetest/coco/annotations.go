@@ -161,10 +161,8 @@ func (a *annotated) check() error {
 		return errors.New("has no num_keypoints")
 	case *a.Labelled < 0 || *a.Labelled > Joints:
 		return fmt.Errorf("has num_keypoints %d, want 0 to %d", *a.Labelled, Joints)
-	case a.Area == nil:
-		return errors.New("has no area")
-	case *a.Area < 0:
-		return fmt.Errorf("has the negative area %v", *a.Area)
+	case a.checkArea() != nil:
+		return a.checkArea()
 	case len(a.Box) != 4:
 		return fmt.Errorf("has a bbox of %d numbers, want 4: x, y, width, height", len(a.Box))
 	case a.Box[2] < 0 || a.Box[3] < 0:
@@ -182,12 +180,19 @@ func (a *annotated) checkKeypoints() error {
 	return nil
 }
 
+func (a *annotated) checkArea() error {
+	switch {
+	case a.Area == nil:
+		return errors.New("has no area")
+	case *a.Area < 0:
+		return fmt.Errorf("has the negative area %v", *a.Area)
+	}
+	return nil
+}
+
 // truth is the person without what only Evaluate needs.
 func (a *annotated) truth() Truth {
-	var t Truth
-	if a.Area != nil {
-		t.Area = *a.Area
-	}
+	t := Truth{Area: *a.Area}
 	for j := range len(a.Keypoints) / 3 {
 		copy(t.Keypoints[j][:], a.Keypoints[3*j:])
 	}
@@ -196,7 +201,8 @@ func (a *annotated) truth() Truth {
 
 // ReadTruth reads the people of one image from a COCO keypoint annotation file, such as
 // person_keypoints_val2017.json: those with labelled keypoints that are no crowd. An image that the file does not list
-// is an error; one that it lists without people has none.
+// is an error, and so is a person without an area, or with a negative one or another number of keypoints than 17 times
+// three; an image that it lists without people has none.
 func ReadTruth(path, image string) ([]Truth, error) {
 	f, err := readFile(path)
 	if err != nil {
@@ -215,7 +221,11 @@ func ReadTruth(path, image string) ([]Truth, error) {
 		if a.Image == nil || *a.Image != *id || a.Crowd != nil && *a.Crowd != 0 || a.Labelled == nil || *a.Labelled == 0 {
 			continue
 		}
-		if err := a.checkKeypoints(); err != nil {
+		err := a.checkKeypoints()
+		if err == nil {
+			err = a.checkArea()
+		}
+		if err != nil {
 			return nil, fmt.Errorf("COCO annotations %s: %s %w; correct it, or download them again", path, a.label(i, map[int64]string{*id: image}), err)
 		}
 		truths = append(truths, a.truth())

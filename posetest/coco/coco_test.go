@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/posetest/suite/posetest/catalog"
@@ -150,6 +151,8 @@ func TestReadTruthRefuses(t *testing.T) {
 		{"a number that became a string", write(t, `{"images": [{"id": "7", "file_name": "pair.jpg"}]}`), "pair.jpg", "images.id of type int64; download them again"},
 		{"a typo in images: nothing is listed", write(t, `{"imagges": [{"id": 7, "file_name": "pair.jpg"}]}`), "pair.jpg", "do not list image pair.jpg"},
 		{"a typo in keypoints: none are there", write(t, `{"images": [{"id": 7, "file_name": "pair.jpg"}], "annotations": [{"id": 1, "image_id": 7, "num_keypoints": 17, "keypiont": []}]}`), "pair.jpg", "annotation 1 of image pair.jpg has 0 numbers of keypoints"},
+		{"no area: nobody could be near", write(t, strings.Replace(annotations, `"area": 5000.5, `, "", 1)), "pair.jpg", "annotation 1 of image pair.jpg has no area"},
+		{"a negative area: who is far would be near", write(t, strings.Replace(annotations, `5000.5`, "-5000.5", 1)), "pair.jpg", "annotation 1 of image pair.jpg has the negative area -5000.5"},
 		{"an empty file", write(t, ""), "pair.jpg", "unexpected end of JSON input"},
 	} {
 		t.Run(row.why, func(t *testing.T) {

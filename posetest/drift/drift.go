@@ -133,6 +133,25 @@ type Drift struct {
 
 	Mode  Mode         `json:"mode"`  // what happened to most persons; of equally many the worst
 	Modes map[Mode]int `json:"modes"` // persons by what happened to them
+
+	AP *AP `json:"ap,omitempty"` // nil where COCO's photographs were not run; [Of] leaves it so
+}
+
+// An AP is COCO's average precision, 0…1, of both on the same photographs; see [coco.Stats].
+type AP struct {
+	FP32 float64 `json:"fp32"`
+	Got  float64 `json:"got"`
+}
+
+// Loss is what the precision's AP lacks of FP32's; below 0 if it has more.
+func (a AP) Loss() float64 { return a.FP32 - a.Got }
+
+func (a AP) String() string {
+	side := "below"
+	if a.Loss() < 0 {
+		side = "above"
+	}
+	return fmt.Sprintf("AP %.4f is %.2f points %s FP32's %.4f", a.Got, 100*math.Abs(a.Loss()), side, a.FP32)
 }
 
 // An Error sums up errors of joints.
@@ -260,6 +279,9 @@ func (d Drift) String() string {
 			fmt.Fprintf(&b, "; %d %s", n, mode)
 		}
 	}
+	if d.AP != nil {
+		fmt.Fprintf(&b, "\n%v", *d.AP)
+	}
 	if d.Matched == 0 {
 		return b.String()
 	}
@@ -283,6 +305,7 @@ type Bars struct {
 	MedianError float64 `toml:"median_error"` // of joints, as a share of person size, at most
 	P95Error    float64 `toml:"p95_error"`    // 95 % of joints, at most
 	MaxError    float64 `toml:"max_error"`    // every joint, at most
+	APLoss      float64 `toml:"ap_loss"`      // by which COCO's AP may be below FP32's, at most; held to where [Drift].AP is
 }
 
 // Check reports every bar that is missed, joined; nil if none is. A drift without persons is an error: nothing was
@@ -314,5 +337,13 @@ func (b Bars) Check(d Drift) error {
 	most("median error of joints", d.Error.Median, b.MedianError)
 	most("95th percentile of the errors of joints", d.Error.P95, b.P95Error)
 	most("error of the worst joint ("+d.Worst+")", d.Error.Max, b.MaxError)
+	if a := d.AP; a != nil && b.APLoss != 0 {
+		switch {
+		case !(a.FP32 > 0):
+			bad("AP of FP32 is %.4f: nothing was compared; bring photographs with people", a.FP32)
+		case !(a.Loss() <= b.APLoss):
+			bad("%v, want at most %.2f", a, 100*b.APLoss)
+		}
+	}
 	return errors.Join(errs...)
 }

@@ -20,10 +20,10 @@ func observed(t *testing.T) (cells map[string]observe.Observation, candidates ma
 	f, err := os.Open("testdata/observations.jsonl")
 	require.NoError(t, err)
 	defer f.Close()
-	all, err := observe.Read(f, f.Name())
+	set, err := observe.Read(f, f.Name())
 	require.NoError(t, err)
 	cells = map[string]observe.Observation{}
-	for _, o := range all {
+	for _, o := range set.Observations {
 		cells[o.Model+" "+o.Precision] = o
 	}
 	text, err := os.ReadFile("testdata/candidates.json")
@@ -224,6 +224,14 @@ func TestBars(t *testing.T) {
 		{"all at once", drift.Bars{Kept: 1, MaxError: 0.19}, d, "found: share 0.5000, want at least 1.0000\nerror of the worst joint"},
 		{"no joint was compared: that is not small", drift.Bars{MaxError: 0.19}, lost, "over 0 joints"},
 		{"no person was matched: that is not alike", drift.Bars{MinOKS: 0.5}, lost, "least OKS of a person 0.0000"},
+		{"AP, half a point below", drift.Bars{APLoss: 0.005}, withAP(d, 0.46, 0.4551), ""},
+		{"AP, more than that below", drift.Bars{APLoss: 0.005}, withAP(d, 0.46, 0.4549), "AP 0.4549 is 0.51 points below FP32's 0.4600, want at most 0.50"},
+		{"AP, above", drift.Bars{APLoss: 0.005}, withAP(d, 0.46, 0.4684), ""},
+		{"AP that nothing holds to", drift.Bars{}, withAP(d, 0.46, 0), ""},
+		{"AP that is none", drift.Bars{APLoss: 0.005}, withAP(d, 0.46, math.NaN()), "AP NaN is NaN points below FP32's 0.4600"},
+		{"AP on photographs without people", drift.Bars{APLoss: 0.005}, withAP(d, -1, -1), "AP of FP32 is -1.0000: nothing was compared"},
+		{"AP was not taken", drift.Bars{APLoss: 0.005}, d, ""},
+		{"AP beside another bar", drift.Bars{Kept: 1, APLoss: 0.005}, withAP(d, 0.46, 0.4), "want at least 1.0000\nAP 0.4000 is 6.00 points below FP32's 0.4600"},
 		{"FP32 saw nobody: 0 of 0 lost is no success", drift.Bars{}, drift.Of([]drift.Pair{{}}), "FP32 finds nobody in 1 photographs: nothing was compared"},
 	} {
 		err := row.bars.Check(row.d)
@@ -232,6 +240,30 @@ func TestBars(t *testing.T) {
 		} else {
 			assert.ErrorContains(t, err, row.want, row.why)
 		}
+	}
+}
+
+func withAP(d drift.Drift, fp32, got float64) drift.Drift {
+	d.AP = &drift.AP{FP32: fp32, Got: got}
+	return d
+}
+
+// The AP is told on a line of its own, and of a collapse as well.
+func TestAP(t *testing.T) {
+	p := stand(100, 100)
+	for _, row := range []struct {
+		got  []pose.Person
+		ap   float64
+		want string
+	}{
+		{[]pose.Person{p}, 0.4684, "1 none\nAP 0.4684 is 0.84 points above FP32's 0.4600\nOKS mean"},
+		{nil, 0, "1 nothing found\nAP 0.0000 is 46.00 points below FP32's 0.4600"},
+	} {
+		d := withAP(drift.Of([]drift.Pair{{FP32: []pose.Person{p}, Got: row.got}}), 0.46, row.ap)
+		assert.Contains(t, d.String(), row.want)
+		text, err := json.Marshal(d)
+		require.NoError(t, err)
+		assert.Contains(t, string(text), `"ap":{"fp32":0.46,"got":`)
 	}
 }
 

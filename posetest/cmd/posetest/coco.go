@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,6 +79,9 @@ func runCOCO(cmd *cobra.Command, cfg posetest.Config, images, annotations string
 	plan, err := suite.Plan(cmd.Context(), os.Stderr)
 	if err != nil {
 		return err
+	}
+	if i := slices.IndexFunc(plan.Missing, func(m posetest.Missing) bool { return len(m.Cells) > 0 }); i >= 0 && len(plan.Cells) == 0 {
+		return fmt.Errorf("nothing to run: %w", plan.Missing[i].Err)
 	}
 	if len(plan.Cells) != 1 {
 		return fmt.Errorf("coco runs one cell, and %d match; narrow --models, --precisions, --providers and --runtimes", len(plan.Cells))
