@@ -3,10 +3,10 @@
 BIN := bin/posetest
 GO_TEST_FLAGS ?= -timeout 30m
 
-.PHONY: help report test models yolo lint clean $(BIN)
+.PHONY: help report test bench gate gate-selftest claims scaling models yolo lint clean $(BIN)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 $(BIN):
 	@mkdir -p bin
@@ -17,6 +17,26 @@ report: models ## run the matrix, print the table, write report/observations.jso
 
 test: models ## run all tests; a cell is one sub-test
 	go test $(GO_TEST_FLAGS) ./...
+
+# Nothing but benchmark format is on standard output, for benchstat. From another folder: make -s -C, without make's own words.
+bench: $(BIN) ## time what loads, for benchstat; MODEL=… PRECISION=… PROVIDER=… ORT=1.22.1,1.32.0 KINDS=… COUNT=… select
+	@$(BIN) models make >&2
+	@$(BIN) bench $(if $(MODEL),--models '$(MODEL)') $(if $(PRECISION),--precisions '$(PRECISION)') $(if $(PROVIDER),--providers '$(PROVIDER)') \
+		$(if $(ORT),--runtimes '$(ORT)') $(if $(KINDS),--kinds '$(KINDS)') $(if $(COUNT),--count '$(COUNT)') $(BENCH_FLAGS)
+
+GATE_FLAGS ?= --against-ort 1.31.1
+gate: models ## hold each cell to its bar of speed, and the newest runtime to the one before
+	@$(BIN) gate $(GATE_FLAGS)
+
+TRIALS ?= 100
+gate-selftest: $(BIN) ## prove the gate with slowdowns that are put in; writes docs/gate-power.md; takes an hour
+	@$(BIN) gate selftest --trials $(TRIALS) --out docs/gate-power.md
+
+claims: models ## measure what was promised of zero-copy tensors, arena, fusion and INT8; writes docs/claims.md
+	@$(BIN) claims --out docs/claims.md $(CLAIMS_FLAGS)
+
+scaling: models ## measure what threads, spinning and batches bring; writes docs/scaling.md
+	@$(BIN) scaling --out docs/scaling.md $(SCALING_FLAGS)
 
 models: $(BIN) ## make the int8 and fp16 variants of models from the data path, into the cache
 	@$(BIN) models make

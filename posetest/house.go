@@ -26,6 +26,7 @@ type house struct {
 	finder    *catalog.Finder
 	fixtures  string // folder
 	table     expect.Table
+	speeds    expect.Speeds
 	runtimes  []ortlib.Runtime // all known
 }
 
@@ -64,6 +65,9 @@ func open(cfg Config) (*house, error) {
 		if h.table, err = expect.Parse(text, "golden/support.toml"); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrSetup, err)
 		}
+		if h.speeds, err = expect.ParseSpeeds(text, "golden/support.toml"); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrSetup, err)
+		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
@@ -79,9 +83,13 @@ func open(cfg Config) (*house, error) {
 			return nil, fmt.Errorf("%w: %w", ErrSetup, err)
 		}
 		h.catalogue.Models, h.table = []catalog.Model{m}, nil
+		h.speeds = nil
 	}
 	return h, nil
 }
+
+// ownPrecision is that of a file of the user's own, which no table is for.
+const ownPrecision = "own"
 
 // ownModel makes a catalogue entry from what a file says of itself.
 func ownModel(own OwnModel) (catalog.Model, error) {
@@ -103,7 +111,7 @@ func ownModel(own OwnModel) (catalog.Model, error) {
 		}
 		return '_'
 	}, strings.ToLower(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))))
-	return catalog.Model{ID: id, Family: own.Family, Precision: "own", File: path, SHA256: sum, Inputs: head.Inputs, Outputs: head.Outputs}, nil
+	return catalog.Model{ID: id, Family: own.Family, Precision: ownPrecision, File: path, SHA256: sum, Inputs: head.Inputs, Outputs: head.Outputs}, nil
 }
 
 func (c Config) store(log Log) ortlib.Store {
@@ -261,5 +269,6 @@ func CheckTable(cfg Config) error {
 	if h.table == nil {
 		return fmt.Errorf("%w: no golden/support.toml in %s", ErrSetup, h.Dir)
 	}
-	return h.table.Check(h.places())
+	places := h.places()
+	return errors.Join(h.table.Check(places), h.speeds.Check(h.table, places))
 }

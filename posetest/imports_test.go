@@ -12,9 +12,10 @@ import (
 // Data flows one way: what each package may import of this module. ARCHITECTURE.md says why.
 func TestImports(t *testing.T) {
 	const module = "github.com/posetest/suite/"
-	everything := []string{"catalog", "coco", "drift", "expect", "golden", "observe", "onnx", "ortlib", "pose", "report", "session", "tensor", "worker"}
+	everything := []string{"catalog", "coco", "diagnose", "drift", "expect", "golden", "measure", "observe", "onnx", "ortlib", "pose", "report", "session", "tensor", "worker"}
 	may := map[string][]string{
 		"tensor":       {},
+		"measure":      {},
 		"pose":         {"tensor", "pose/internal"},
 		"onnx":         {"tensor"},
 		"session":      {"tensor"},
@@ -25,6 +26,7 @@ func TestImports(t *testing.T) {
 		"golden":       {"coco", "observe", "pose"},
 		"drift":        {"coco", "golden", "observe", "pose"},
 		"expect":       {"drift", "observe"},
+		"diagnose":     {"expect", "observe", "onnx", "tensor"},
 		"worker":       {"observe", "pose", "session", "tensor"},
 		"report":       {"drift", "expect", "golden", "observe", "pose"},
 		"":             append(everything, "fixtures"),

@@ -26,6 +26,7 @@ type Plan struct {
 	Missing  []Missing // one for each model, photograph or runtime that is not here
 	Fixtures []Photograph
 	Table    expect.Table
+	Speeds   expect.Speeds
 }
 
 // A Planned is a cell with all that its worker needs and what is expected of it.
@@ -148,7 +149,7 @@ func (h *house) plan(ctx context.Context, log Log) (*Plan, error) {
 		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
 	machine := observe.ThisMachine()
-	plan := &Plan{Table: h.table}
+	plan := &Plan{Table: h.table, Speeds: h.speeds}
 	missing := map[string]*Missing{}
 	miss := func(id string, err error, cells ...observe.Cell) {
 		m := missing[id+err.Error()]

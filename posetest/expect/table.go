@@ -78,8 +78,8 @@ const (
 	NotRun Finds = "error"
 )
 
-// A Row says what the cells that it matches do.
-type Row struct {
+// Conditions say which cells a row is for: those that fit all of them.
+type Conditions struct {
 	Model        Set   `toml:"model"` // without the mark of another export
 	Precision    Set   `toml:"precision"`
 	Provider     Set   `toml:"provider"`
@@ -87,6 +87,11 @@ type Row struct {
 	Distribution Set   `toml:"distribution"` // "onnxruntime", "onnxruntime-openvino", …
 	Platform     Set   `toml:"platform"`     // "linux/amd64", …
 	ISA          Set   `toml:"isa"`          // [observe.ISAs]
+}
+
+// A Row says what the cells that it matches do.
+type Row struct {
+	Conditions
 
 	Want observe.Outcome `toml:"want"`
 	// Sometimes are outcomes that an unstable cell has as well. It is tried again until it does what Want says.
@@ -142,8 +147,8 @@ type Place struct {
 	ISA          string
 }
 
-// Matches tells whether the row is for a cell.
-func (r Row) Matches(p Place) bool {
+// Matches tells whether the conditions are those of a cell.
+func (r Conditions) Matches(p Place) bool {
 	return r.Model.Has(p.BaseModel()) && r.Precision.Has(p.Precision) && r.Provider.Has(p.Provider) && r.ORT.Has(p.Version) &&
 		r.Distribution.Has(p.Distribution) && r.Platform.Has(p.Platform) && r.ISA.Has(p.ISA)
 }
@@ -151,27 +156,47 @@ func (r Row) Matches(p Place) bool {
 // A Table is all rows.
 type Table []Row
 
-// Parse reads a table; name stands in errors and in [Row].File.
-func Parse(text []byte, name string) (Table, error) {
-	var file struct {
-		Row Table `toml:"row"`
-	}
+// tableFile is a support table as it is written.
+type tableFile struct {
+	Row   Table  `toml:"row"`
+	Speed Speeds `toml:"speed"`
+}
+
+func parseFile(text []byte, name string) (file tableFile, err error) {
 	dec := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
 	if err := dec.Decode(&file); err != nil {
-		return nil, tomlError(name, err)
+		return file, tomlError(name, err)
+	}
+	return file, nil
+}
+
+// linesOf are the lines, from 1 on, on which the rows of one kind begin.
+func linesOf(text []byte, name, kind string, rows int) ([]int, error) {
+	var lines []int
+	for i, line := range strings.Split(string(text), "\n") {
+		if strings.HasPrefix(strings.TrimSpace(line), "[["+kind+"]]") {
+			lines = append(lines, i+1)
+		}
+	}
+	if len(lines) != rows {
+		return nil, fmt.Errorf("%s: has %d rows on %d lines of [[%s]]; give each a line of its own", name, rows, len(lines), kind)
+	}
+	return lines, nil
+}
+
+// Parse reads a table; name stands in errors and in [Row].File.
+func Parse(text []byte, name string) (Table, error) {
+	file, err := parseFile(text, name)
+	if err != nil {
+		return nil, err
 	}
 	table := file.Row
 	if len(table) == 0 {
 		return nil, fmt.Errorf("%s: has no [[row]]; write one for each kind of cell", name)
 	}
-	var lines []int
-	for i, line := range strings.Split(string(text), "\n") {
-		if strings.HasPrefix(strings.TrimSpace(line), "[[row]]") {
-			lines = append(lines, i+1)
-		}
-	}
-	if len(lines) != len(table) {
-		return nil, fmt.Errorf("%s: has %d rows on %d lines of [[row]]; give each a line of its own", name, len(table), len(lines))
+	lines, err := linesOf(text, name, "row", len(table))
+	if err != nil {
+		return nil, err
 	}
 	var errs []error
 	for i := range table {
@@ -203,7 +228,7 @@ func tomlError(name string, err error) error {
 func (r Row) check() error {
 	var errs []error
 	bad := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("%s: %s", r.Where(), fmt.Sprintf(format, args...)))
+		errs = append(errs, fmt.Errorf("%s: %w", r.Where(), fmt.Errorf(format, args...)))
 	}
 	if !slices.Contains(observe.Outcomes(), r.Want) {
 		bad("want %q must be one of %v", r.Want, observe.Outcomes())
@@ -246,21 +271,34 @@ func (r Row) check() error {
 	if (r.Want != observe.Loads || r.Sometimes != nil || r.Finds != People || r.Placement != nil) && r.Why == "" {
 		bad("why must tell the reason of anything but success")
 	}
-	switch r.Status.Word() {
-	case "verified", "reported":
-		if len(strings.Fields(string(r.Status))) < 2 {
-			bad("status %q must name the platforms and the date, or who reported it", r.Status)
-		}
-	case "unverified":
-	default:
-		bad("status %q must be verified PLATFORM… DATE, reported BY, or unverified", r.Status)
-	}
-	for _, isa := range r.ISA {
-		if !slices.Contains(observe.ISAs(), isa) {
-			bad("isa %q must be one of %v", isa, observe.ISAs())
+	for _, err := range []error{r.Status.check(), r.Conditions.check()} {
+		if err != nil {
+			bad("%w", err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (s Status) check() error {
+	switch s.Word() {
+	case "verified", "reported":
+		if len(strings.Fields(string(s))) < 2 {
+			return fmt.Errorf("status %q must name the platforms and the date, or who reported it", s)
+		}
+	case "unverified":
+	default:
+		return fmt.Errorf("status %q must be verified PLATFORM… DATE, reported BY, or unverified", s)
+	}
+	return nil
+}
+
+func (c Conditions) check() error {
+	for _, isa := range c.ISA {
+		if !slices.Contains(observe.ISAs(), isa) {
+			return fmt.Errorf("isa %q must be one of %v", isa, observe.ISAs())
+		}
+	}
+	return nil
 }
 
 // Match finds the one row of a cell.

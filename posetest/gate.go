@@ -1,0 +1,191 @@
+package posetest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/posetest/suite/posetest/expect"
+	"github.com/posetest/suite/posetest/measure"
+	"github.com/posetest/suite/posetest/observe"
+)
+
+// A Bout is one comparison of a gate: B against A.
+type Bout struct {
+	A, B  Side
+	Limit measure.Limit // of B's time by A's
+	// Against is what B is held to: "fp32", "ort=1.31.1", "commit=1a2b3c4", …
+	Against string
+	Why     string // where the limit comes from
+}
+
+// String names the bout: model=…/precision=…/provider=…/ort=… against=….
+func (b Bout) String() string { return b.B.Cell.String() + " against " + b.Against }
+
+// A Baseline is what each cell is held to, beside the bars of its speed. The zero value is nothing.
+type Baseline struct {
+	ORT     string // the id of another runtime
+	Program string // another build of posetest, which preprocesses, runs and decodes
+	Name    string // of the program
+}
+
+// Bouts lists what a gate compares: each cell that loads and finds people with fp32 of the same model, where the table has a bar
+// of its speed, and with the baseline. Cells of the baseline itself are held to nothing.
+func (s *Suite) Bouts(base Baseline) ([]Bout, error) {
+	var all []Bout
+	for _, p := range s.plan.Cells {
+		if p.Err != nil || !Steady(p.Row) || p.ORT == base.ORT {
+			continue
+		}
+		bar, has, err := s.plan.Speeds.Match(p.Place)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrSetup, err)
+		}
+		if i := s.plan.fp32Of(p); has && i < 0 {
+			return nil, fmt.Errorf("%w: fp32 of %s, which %s holds %s to, is not among the cells that run; let it run, too", ErrSetup, p.Cell.Model, bar.Where(), p.Precision)
+		} else if has {
+			all = append(all, Bout{A: Side{Planned: s.plan.Cells[i]}, B: Side{Planned: p}, Limit: measure.Limit{Low: inverse(bar.AtMost), High: inverse(bar.AtLeast)},
+				Against: "fp32", Why: bar.Where() + ": " + bar.Why})
+		}
+		if base.ORT != "" {
+			a := p.Cell
+			a.ORT = base.ORT
+			i := slices.IndexFunc(s.plan.Cells, func(q Planned) bool { return q.Cell == a })
+			if i < 0 {
+				return nil, fmt.Errorf("%w: the baseline has no %s; choose one that has it, or fewer models and providers", ErrSetup, a)
+			}
+			if !Steady(s.plan.Cells[i].Row) {
+				continue // it does not run there, which the matrix says
+			}
+			all = append(all, Bout{A: Side{Planned: s.plan.Cells[i]}, B: Side{Planned: p}, Limit: measure.Limit{High: 1}, Against: "ort=" + base.ORT, Why: "no slower than the baseline"})
+		}
+		if base.Program != "" {
+			a, b := Side{Planned: p, Program: base.Program}, Side{Planned: p}
+			a.Timing.Pipeline, b.Timing.Pipeline = true, true
+			all = append(all, Bout{A: a, B: b, Limit: measure.Limit{High: 1}, Against: base.Name, Why: "no slower than the baseline"})
+		}
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%w: there is nothing to compare: no cell that runs has a bar of speed, and no baseline is given", ErrSetup)
+	}
+	return all, nil
+}
+
+// Steady tells whether the cells of a row can be timed: they load, always, and find people.
+func Steady(r expect.Row) bool {
+	return r.Want == observe.Loads && r.Finds == expect.People && r.Sometimes == nil
+}
+
+func inverse(speed float64) float64 {
+	if speed == 0 {
+		return 0
+	}
+	return 1 / speed
+}
+
+// A Ruling is a gate's verdict on one bout.
+type Ruling struct {
+	Bout
+	measure.Finding
+	Comparison measure.Comparison // of all its pairs
+	Repeated   bool               // it was run again to make sure
+	Err        error              // it could not be measured
+}
+
+// Gate runs all bouts, and those again, with new workers, that are not ok at once: only what regresses twice has
+// regressed. Each done is told of a bout that was run. An error ends the gate only if the context ended.
+func (s *Suite) Gate(ctx context.Context, bouts []Bout, c Contest, policy measure.Policy, done func(Bout)) ([]Ruling, error) {
+	run := func(seed uint64, which []int) (map[int]measure.Comparison, map[int]error, error) {
+		seen, failed := map[int]measure.Comparison{}, map[int]error{}
+		for _, i := range which {
+			c.Seed = seed + uint64(i)
+			comparison, err := s.Compare(ctx, bouts[i].A, bouts[i].B, c)
+			if ctx.Err() != nil {
+				return nil, nil, context.Cause(ctx)
+			}
+			done(bouts[i])
+			if err != nil {
+				failed[i] = err
+				continue
+			}
+			comparison.Limit = bouts[i].Limit
+			seen[i] = comparison
+		}
+		return seen, failed, nil
+	}
+	all := make([]int, len(bouts))
+	for i := range all {
+		all[i] = i
+	}
+	first, failed, err := run(c.Seed, all)
+	if err != nil {
+		return nil, err
+	}
+	rulings := make([]Ruling, len(bouts))
+	for i, f := range judge(policy, first) {
+		rulings[i] = Ruling{Bout: bouts[i], Finding: f, Comparison: first[i]}
+	}
+	var doubtful []int
+	for i, r := range rulings {
+		if _, has := first[i]; has && r.Verdict != measure.OK {
+			doubtful = append(doubtful, i)
+		}
+	}
+	second, failedAgain, err := run(c.Seed+uint64(len(bouts)), doubtful)
+	if err != nil {
+		return nil, err
+	}
+	again := judge(policy, second)
+	joined := map[int]measure.Comparison{}
+	for i, comparison := range second {
+		joined[i] = measure.Comparison{Wall: first[i].Wall.Join(comparison.Wall), CPU: first[i].CPU.Join(comparison.CPU), Limit: comparison.Limit}
+	}
+	for i, f := range judge(policy, joined) {
+		rulings[i].Comparison, rulings[i].Repeated = joined[i], true
+		rulings[i].Finding = confirmed(rulings[i].Finding, again[i], f)
+	}
+	for i, err := range failed {
+		rulings[i] = notMeasured(bouts[i], err)
+	}
+	for i, err := range failedAgain {
+		rulings[i] = notMeasured(bouts[i], err)
+	}
+	return rulings, nil
+}
+
+func notMeasured(b Bout, err error) Ruling {
+	return Ruling{Bout: b, Finding: measure.Finding{Verdict: measure.Inconclusive, Why: "not measured: " + err.Error(), P: 1}, Err: err}
+}
+
+// judge is Policy.Judge for some of the bouts.
+func judge(policy measure.Policy, some map[int]measure.Comparison) map[int]measure.Finding {
+	var order []int
+	for i := range some {
+		order = append(order, i)
+	}
+	slices.Sort(order)
+	comparisons := make([]measure.Comparison, len(order))
+	for k, i := range order {
+		comparisons[k] = some[i]
+	}
+	findings := map[int]measure.Finding{}
+	for k, f := range policy.Judge(comparisons) {
+		findings[order[k]] = f
+	}
+	return findings
+}
+
+// confirmed is the finding of a bout that was run twice: both runs must say that it regressed, and their pairs together
+// must say that it did not.
+func confirmed(first, second, together measure.Finding) measure.Finding {
+	switch {
+	case first.Verdict == measure.Regressed && second.Verdict == measure.Regressed:
+		together.Verdict = measure.Regressed
+		return together
+	case together.Verdict == measure.OK:
+		return together
+	case together.Verdict == measure.Regressed:
+		together.Verdict, together.Why = measure.Inconclusive, "seen in one run of two: "+together.Why
+	}
+	return together
+}

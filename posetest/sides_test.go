@@ -1,0 +1,181 @@
+package posetest
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/posetest/suite/posetest/expect"
+	"github.com/posetest/suite/posetest/measure"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestParseWords(t *testing.T) {
+	base := Words{"model": "movenet-lightning", "precision": "fp32", "provider": "cpu", "ort": "1.32.0"}
+	for _, row := range []struct {
+		name, text string
+		want       string // what differs from base
+		err        string
+	}{
+		{"one thing else", "precision=int8", "precision=int8", ""},
+		{"the order of names, whatever was written", "binding=bound/ort=1.31.1", "ort=1.31.1/binding=bound", ""},
+		{"spaces part, too", "threads=2 spin=off", "threads=2/spin=off", ""},
+		{"the same is no difference", "precision=fp32", "", ""},
+		{"a program's path has slashes", "threads=2/program=/opt/a=b/posetest", "threads=2/program=/opt/a=b/posetest", ""},
+		{"no key", "int8", "", `"int8" in "int8" must be key=value, with a key of model, precision`},
+		{"no value", "precision=", "", "must be key=value"},
+		{"an unknown key", "precison=int8", "", "must be key=value"},
+		{"an unknown choice", "binding=zero-copy", "", "must be one of reused, copy, bound"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			words, err := ParseWords(row.text, base)
+			if row.err != "" {
+				assert.ErrorContains(t, err, row.err)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, row.want, words.Beside(base))
+			assert.Equal(t, "fp32", base["precision"], "base is left as it was")
+		})
+	}
+}
+
+// timing is a suite that can be timed on any machine: MoveNet in two precisions on the newest runtime.
+func timing(t *testing.T) (*Suite, Words) {
+	newest, err := NewestRuntime()
+	require.NoError(t, err)
+	s := New(Config{Runtimes: newest, Models: []string{"movenet-lightning"}, Precisions: []string{"fp32", "int8-qdq"}, Providers: []string{"cpu"}})
+	_, err = s.Plan(t.Context(), io.Discard)
+	require.NoError(t, err)
+	return s, Words{"model": "movenet-lightning", "precision": "fp32", "provider": "cpu", "ort": newest}
+}
+
+func TestSide(t *testing.T) {
+	s, base := timing(t)
+	side := func(text string) (Side, error) {
+		words, err := ParseWords(text, base)
+		require.NoError(t, err)
+		return s.Side(t.Context(), words, io.Discard)
+	}
+	got, err := side("threads=2/binding=copy/arena=off/spin=off")
+	require.NoError(t, err)
+	assert.Equal(t, 2, got.Threads)
+	assert.True(t, got.Tuning.NoArena && got.Tuning.NoSpin)
+	assert.False(t, got.Timing.Pipeline)
+	got, err = side("stages=separate")
+	require.NoError(t, err)
+	assert.True(t, got.Timing.Pipeline && got.Timing.Separate)
+
+	for text, want := range map[string]string{
+		"precision=int9":     "there is no cell model=movenet-lightning/precision=int9",
+		"threads=none":       "threads=none must be a number from 1 on",
+		"batch=0":            "batch=0 must be a number from 1 on",
+		"commit=nothing~1~1": "build posetest of commit nothing~1~1: git:",
+	} {
+		_, err := side(text)
+		assert.ErrorContains(t, err, want)
+		assert.ErrorIs(t, err, ErrSetup)
+	}
+}
+
+// quick is long enough to see what is far from 1.
+var quick = Contest{Pairs: 8, Pair: 50 * time.Millisecond, Restarts: 4}
+
+// The gate on real inference: what is slowed down alarms, what is not does not, and what can't be measured is no pass and
+// keeps nobody else from being measured.
+func TestGate(t *testing.T) {
+	s, base := timing(t)
+	side, err := s.Side(t.Context(), base, io.Discard)
+	require.NoError(t, err)
+	slow, dead := side, side
+	slow.Timing.Slowdown = 0.5
+	dead.Program = filepath.Join(t.TempDir(), "posetest")
+	require.NoError(t, os.WriteFile(dead.Program, []byte("#!/bin/sh\nkill -9 $$\n"), 0o755))
+	limit := measure.Limit{High: 1}
+	bouts := []Bout{{A: side, B: side, Limit: limit}, {A: side, B: slow, Limit: limit}, {A: dead, B: side, Limit: limit}}
+	ran := 0
+	rulings, err := s.Gate(t.Context(), bouts, quick, measure.Policy{Pairs: quick.Pairs, Alpha: 0.05}, func(Bout) { ran++ })
+	require.NoError(t, err)
+	assert.NotEqual(t, measure.Regressed, rulings[0].Verdict, "against itself: %s", rulings[0].Finding.Why)
+	assert.Equal(t, measure.Regressed, rulings[1].Verdict, "half as slow again: %s", rulings[1].Finding.Why)
+	assert.True(t, rulings[1].Repeated)
+	assert.Equal(t, 2*quick.Pairs, rulings[1].Comparison.Wall.Pairs, "both runs")
+	assert.Equal(t, measure.Inconclusive, rulings[2].Verdict)
+	assert.ErrorIs(t, rulings[2].Err, ErrSetup)
+	assert.GreaterOrEqual(t, ran, 4)
+}
+
+// A cell with a bar is compared with fp32, all with the baseline, and a baseline that lacks a model is an error.
+func TestBouts(t *testing.T) {
+	s, _ := timing(t)
+	s.plan.Speeds = nil
+	_, err := s.Bouts(Baseline{})
+	assert.ErrorContains(t, err, "there is nothing to compare")
+
+	s.plan.Speeds, err = expect.ParseSpeeds([]byte(`[[speed]]
+precision = "int8-qdq"
+isa = "vnni avx2 sse arm64"
+at_least = 1.25
+why = "a test"
+status = "unverified"`), "support.toml")
+	require.NoError(t, err)
+	bouts, err := s.Bouts(Baseline{Program: "before", Name: "program=before"})
+	require.NoError(t, err)
+	require.Len(t, bouts, 3)
+	var names []string
+	for _, b := range bouts {
+		names = append(names, b.B.Precision+" against "+b.Against)
+	}
+	assert.ElementsMatch(t, []string{"fp32 against program=before", "int8-qdq against program=before", "int8-qdq against fp32"}, names)
+	for _, b := range bouts {
+		if b.Against == "fp32" {
+			assert.Equal(t, measure.Limit{High: 0.8}, b.Limit)
+			assert.Contains(t, b.Why, "support.toml:1")
+		} else {
+			assert.True(t, b.A.Timing.Pipeline && b.B.Timing.Pipeline, "another build differs in more than the model's run")
+		}
+	}
+	_, err = s.Bouts(Baseline{ORT: "1.0.0"})
+	assert.ErrorContains(t, err, "the baseline has no model=movenet-lightning")
+}
+
+func TestConfirmed(t *testing.T) {
+	finding := func(v measure.Verdict) measure.Finding { return measure.Finding{Verdict: v, Why: "x"} }
+	const ok, bad, unsure = measure.OK, measure.Regressed, measure.Inconclusive
+	for _, row := range []struct {
+		first, second, together, want measure.Verdict
+		name                          string
+	}{
+		{bad, bad, bad, bad, "both runs say so"},
+		{bad, ok, ok, ok, "the first was chance, and all pairs together say ok"},
+		{bad, ok, bad, unsure, "one run of two is not enough"},
+		{unsure, ok, ok, ok, "the second run made it sure"},
+		{unsure, bad, bad, unsure, "the first could not tell"},
+		{unsure, unsure, unsure, unsure, "too noisy twice"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			assert.Equal(t, row.want, confirmed(finding(row.first), finding(row.second), finding(row.together)).Verdict)
+		})
+	}
+}
+
+// The turns of a contest: as many pairs as were asked for, each with as many runs on both sides, and never a side that
+// always goes first.
+func TestPairs(t *testing.T) {
+	s, base := timing(t)
+	side, err := s.Side(t.Context(), base, io.Discard)
+	require.NoError(t, err)
+	pairs, err := s.Pairs(t.Context(), side, side, Contest{Pairs: 7, Pair: 30 * time.Millisecond, Restarts: 3})
+	require.NoError(t, err)
+	require.Len(t, pairs, 7)
+	for _, p := range pairs {
+		assert.Len(t, p.B, len(p.A))
+		for _, sample := range append(p.A, p.B...) {
+			assert.Positive(t, sample.Wall)
+			assert.Positive(t, sample.CPU)
+		}
+	}
+}
