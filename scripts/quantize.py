@@ -50,7 +50,7 @@ class Static:
     per_channel: bool = False
     qoperator: bool = False
     float_tail: bool = False
-    # Weights of 7 bits: x86-64 without VNNI adds two products of 8-bit numbers in 16 bits, which do not hold every sum.
+    # Weights as small as x86-64 without VNNI needs them, see `reduced`.
     reduce_range: bool = False
     # What is cut off at the ends of ranges around SiLU, for finer steps between them: the highest values, which a few
     # pixels of one image have, and below the floor, where SiLU(x) is almost 0.
@@ -224,34 +224,78 @@ def narrow(how: Static, model: onnx.ModelProto, ranges: TensorsData) -> TensorsD
     return TensorsData(CalibrationMethod.MinMax, values)
 
 
+def reduced(model: onnx.ModelProto, outside: set[str]) -> dict[str, list[dict[str, Any]]]:
+    """The range of each output channel of the quantized convolutions for which no sum of two products saturates.
+
+    x86-64 without VNNI adds the products of two neighbouring input channels in 16 bits (VPMADDUBSW). With activations
+    up to 255 that holds two weights of one sign that add up to 128 at most. 7 bits for every weight, the tool's own
+    reduce_range, do for the worst pair; here a channel loses only what its largest pair asks for, about half a bit.
+    A depthwise convolution has no neighbours to add, and keeps 8 bits.
+    """
+    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    ranges: dict[str, list[dict[str, Any]]] = {}
+    for node in model.graph.node:
+        if node.op_type != "Conv" or node.name in outside:
+            continue
+        by_channel = np.moveaxis(weights[node.input[1]], 1, -1)  # the order in which products are added
+        rows = by_channel.reshape(len(by_channel), -1)
+        highest = np.abs(rows).max(axis=1)
+        if by_channel.shape[-1] > 1:
+            pairs = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2))).reshape(len(rows), -1, 2)
+            for sign in (1, -1):
+                highest = np.maximum(highest, np.maximum(sign * pairs, 0).sum(axis=2).max(axis=1))
+        ranges[node.input[1]] = [
+            {"quant_type": QuantType.QInt8, "axis": 0, "rmin": np.float32(-top), "rmax": np.float32(top)}
+            for top in highest
+        ]
+    return ranges
+
+
 def make_static(how: Static, model_path: Path, ranges: TensorsData, out: Path) -> None:
     model = load_model_with_shape_infer(model_path)
+    float_nodes = [*(tail(model) if how.float_tail else []), *how.float_nodes]
+    options = {"TensorQuantOverrides": reduced(model, {*float_nodes})} if how.reduce_range else {}
     common: tuple[Any, ...] = (
         QuantType.QInt8,  # weights
         QuantType.QUInt8,  # activations
         narrow(how, model, ranges),
         [],  # every node …
-        [*(tail(model) if how.float_tail else []), *how.float_nodes],  # … but these
+        float_nodes,  # … but these
         sorted({*QLinearOpsRegistry, *QDQRegistry}),
-        {},
+        options,
     )
-    static = True
+    static, seven_bits = True, False
     quantizer = (
-        ONNXQuantizer(model, how.per_channel, how.reduce_range, QuantizationMode.QLinearOps, static, *common)
+        ONNXQuantizer(model, how.per_channel, seven_bits, QuantizationMode.QLinearOps, static, *common)
         if how.qoperator
-        else QDQQuantizer(model, how.per_channel, how.reduce_range, *common)
+        else QDQQuantizer(model, how.per_channel, seven_bits, *common)
     )
     quantizer.quantize_model()
     quantizer.model.save_model_to_file(str(out))
 
 
+def longest_ends(
+    model: onnx.ModelProto, budget: float, error: Callable[[sensitivity.Ends], float]
+) -> sensitivity.Ends:
+    """The ends to leave in float: step by step one of them is made a block longer, whichever helps more."""
+    rows = sensitivity.ends(model)
+    first, last = 0, 0
+    while steps := [
+        (row, column)
+        for row, column in ((first + 1, last), (first, last + 1))
+        if row < len(rows) and column < len(rows[row]) and rows[row][column].share <= budget
+    ]:
+        first, last = min(steps, key=lambda step: error(rows[step[0]][step[1]]))
+    return rows[first][last]
+
+
 def find_recipe(
-    model_path: Path, model_id: str, ranges: TensorsData, folder: Path, budget: float, reduce_range: bool
+    model_path: Path, model_id: str, ranges: TensorsData, folder: Path, budget: float, reduce_range: bool, ends: bool
 ) -> bytes:
     """The recipe of a model: how int8-tuned quantizes it, and what it leaves in float.
 
-    The most sensitive layers are left in float, as long as their multiplications stay within the budget, a share of the
-    model's. Then the ranges are narrowed to where the error is least.
+    The most sensitive layers are left in float, or both ends of the model are, as long as their multiplications stay
+    within the budget, a share of the model's. Then the ranges are narrowed to where the error is least.
     """
     model = load(model_path)
     tensors = Tensors(folder, model.graph.input[0])
@@ -264,7 +308,17 @@ def find_recipe(
         print(f"{what}: {result:.4%} of the person's size", flush=True)
         return result
 
-    layers = sensitivity.layers(model, {*plain.float_nodes, *tail(model)})
+    decoding = set(tail(model))
+    after: tuple[str, ...] = ()
+    if ends:
+
+        def with_ends(pair: sensitivity.Ends) -> Static:
+            return replace(plain, float_nodes=tuple(name for name in (*pair.first, *pair.last) if name not in decoding))
+
+        found = longest_ends(model, budget, lambda pair: error(with_ends(pair), f"{pair.share:.4f} float at both ends"))
+        before = found.first
+        after = tuple(name for name in found.last if name not in decoding)
+    layers = [] if ends else sensitivity.layers(model, {*plain.float_nodes, *decoding})
     names = {node.name for node in model.graph.node}
     alone = {
         layer: error(replace(plain, float_nodes=tuple(sorted(names - set(layer.nodes)))), f"{layer.nodes[0]} alone")
@@ -276,7 +330,7 @@ def find_recipe(
         if spent + layer.share <= budget:
             spent += layer.share
             left.append(layer)
-    mixed = replace(plain, float_nodes=(*plain.float_nodes, *(name for layer in left for name in layer.nodes)))
+    mixed = replace(plain, float_nodes=(*before, *after, *(name for layer in left for name in layer.nodes)))
     narrower = [replace(mixed, silu_kept=kept, silu_floor=floor) for kept in SILU_KEPT for floor in SILU_FLOORS]
     errors = {
         how: error(how, f"{len(left)} layers in float, SiLU's highest × {how.silu_kept} and floor {how.silu_floor}")
@@ -297,6 +351,7 @@ def find_recipe(
         "budget": budget,
         "error": {"untuned": error(plain, "untuned"), "float_layers": errors[mixed], "tuned": errors[best]},
         "float_before": before,
+        **({"float_after": after} if ends else {}),
         "float_layers": [
             {"nodes": layer.nodes, "error_alone": alone[layer], "multiplications": round(layer.share, 6)}
             for layer in left
@@ -319,6 +374,7 @@ def read_recipe(recipe_path: Path, model_path: Path) -> Static:
             silu_floor=None if floor is None else float(floor),
             float_nodes=(
                 *recipe["float_before"],
+                *recipe.get("float_after", []),
                 *(name for layer in recipe["float_layers"] for name in layer["nodes"]),
             ),
         )
@@ -373,7 +429,8 @@ def run_recipe(args: argparse.Namespace) -> None:
     if not 0 <= args.budget < 1:
         raise InputError(f"--budget is {args.budget}; give the share of multiplications that may stay float, as 0.05")
     ranges = read_ranges(args.calibration, args.model)
-    write_whole(args.out, find_recipe(args.model, args.id, ranges, args.tensors, args.budget, args.reduce_range))
+    content = find_recipe(args.model, args.id, ranges, args.tensors, args.budget, args.reduce_range, args.ends)
+    write_whole(args.out, content)
     print(f"{args.out}: written")
 
 
@@ -423,7 +480,8 @@ def main() -> int:
         metavar="SHARE",
         help="of the multiplications may stay float; default 0.05",
     )
-    sub.add_argument("--reduce-range", action="store_true", help="weights of 7 bits, which no processor saturates on")
+    sub.add_argument("--reduce-range", action="store_true", help="weights so small that no processor saturates on them")
+    sub.add_argument("--ends", action="store_true", help="leave both ends of the model in float, not single layers")
     sub.add_argument("--out", type=Path, required=True, metavar="RECIPE", help="the recipe to write")
     sub = command("make", run_make, "write the precisions of a model")
     sub.add_argument(

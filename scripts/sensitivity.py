@@ -75,6 +75,19 @@ class Judge:
         return float(np.minimum(np.concatenate(distances), LOST).mean())
 
 
+def work(model: onnx.ModelProto) -> dict[str, float]:
+    """The share of the model's multiplications of each convolution."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    pixels = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim][2:] for value in graph.value_info}
+    weights = {tensor.name: tensor.dims for tensor in graph.initializer}
+    counts = {
+        node.name: int(np.prod([*weights[node.input[1]], *pixels[node.output[0]]]))
+        for node in graph.node
+        if node.op_type == "Conv"
+    }
+    return {name: count / sum(counts.values()) for name, count in counts.items()}
+
+
 @dataclass(frozen=True)
 class Layer:
     """A convolution and the activation behind it; a depthwise one with the convolution behind it, too."""
@@ -90,8 +103,7 @@ def layers(model: onnx.ModelProto, outside: set[str]) -> list[Layer]:
     QuantizeLinear, even if Clip or Relu follows it (WeightBiasQuantization, microsoft/onnxruntime#22969). Left in
     float it is worse off than quantized per channel, so it is no layer here.
     """
-    graph = onnx.shape_inference.infer_shapes(model).graph
-    pixels = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim][2:] for value in graph.value_info}
+    graph, shares = model.graph, work(model)
     weights = {tensor.name: tensor.dims for tensor in graph.initializer}
     producer = {output: node for node in graph.node for output in node.output}
     consumers: dict[str, list[onnx.NodeProto]] = {}
@@ -107,9 +119,6 @@ def layers(model: onnx.ModelProto, outside: set[str]) -> list[Layer]:
         return [node, *found, *(node for node in products if output in node.input)]
 
     convolutions = {node.name: node for node in graph.node if node.op_type == "Conv"}
-    work = {
-        name: int(np.prod([*weights[node.input[1]], *pixels[node.output[0]]])) for name, node in convolutions.items()
-    }
     found: list[Layer] = []
     for first in convolutions.values():
         nodes = with_activation(first)
@@ -122,6 +131,41 @@ def layers(model: onnx.ModelProto, outside: set[str]) -> list[Layer]:
         several = sum(name in convolutions for name in names) > 1 or nodes[-1].op_type == "Mul"
         beside_float = {node.name for node in [*behind, *([source] if source else [])]} & outside
         if first.name not in outside and (several or beside_float):
-            found.append(Layer(names, sum(work.get(name, 0) for name in names) / sum(work.values())))
+            found.append(Layer(names, sum(shares.get(name, 0) for name in names)))
     inner = {name for layer in found for name in layer.nodes[1:]}
     return [layer for layer in found if layer.nodes[0] not in inner]
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Both ends of a model that stay in float: the first nodes of the model, and the last."""
+
+    first: tuple[str, ...]
+    last: tuple[str, ...]
+    share: float  # of the model's multiplications
+
+
+def ends(model: onnx.ModelProto) -> list[list[Ends]]:
+    """What the ends may be: a row for each length of the first, with all lengths of the last.
+
+    An end is whole blocks, from or to a convolution in front of which there is no depthwise one.
+    """
+    nodes = list(model.graph.node)
+    shares = work(model)
+    depthwise = {tensor.name for tensor in model.graph.initializer if tensor.dims and tensor.dims[1:2] == [1]}
+    producer = {output: node for node in nodes for output in node.output}
+
+    def begins(node: onnx.NodeProto) -> bool:
+        before = producer.get(node.input[0])
+        while before is not None and before.op_type in ("Clip", "Relu"):
+            before = producer.get(before.input[0])
+        behind_depthwise = before is not None and before.op_type == "Conv" and before.input[1] in depthwise
+        return node.op_type == "Conv" and node.input[1] not in depthwise and not behind_depthwise
+
+    cuts = [place for place, node in enumerate(nodes) if begins(node)] + [len(nodes)]
+
+    def pair(to: int, start: int) -> Ends:
+        first, last = (tuple(node.name for node in part) for part in (nodes[:to], nodes[start:]))
+        return Ends(first, last, sum(shares.get(name, 0) for name in (*first, *last)))
+
+    return [[pair(to, start) for start in reversed(cuts) if start > to] for to in cuts]
