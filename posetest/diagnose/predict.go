@@ -210,7 +210,7 @@ func (m Model) onOpenVINO(p *Prediction, c Cell) bool {
 	switch left := leftovers(parts.left); {
 	case parts.lone && in(c.Version, ">=1.23, <1.24"):
 		p.Class, p.Unstable = expect.ClassCrashes, true
-		p.because(see, "openvino leaves %s to the cpu provider, and a single node between two of them finds no later part that it could join: searching for one, this release reads past the last part, and dies, fails or loads by chance", left)
+		p.because(see, "openvino leaves %s to the cpu provider, and a single node between two of them finds no later part that it could join: this release then dies, fails with a node index that makes no sense, or loads, by chance, as if it read past the last part", left)
 		return true
 	case parts.cyclic:
 		p.Class, p.Message = expect.ClassFails, "This is an invalid model. Error: the graph is not acyclic."
