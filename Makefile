@@ -3,7 +3,7 @@
 BIN := bin/posetest
 GO_TEST_FLAGS ?= -timeout 30m
 
-.PHONY: help report test bench gate gate-selftest claims scaling models yolo lint clean $(BIN)
+.PHONY: help report test page bench gate gate-selftest claims scaling models yolo lint clean $(BIN)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -12,7 +12,7 @@ $(BIN):
 	@mkdir -p bin
 	@go build -trimpath -o $@ ./posetest/cmd/posetest
 
-report: models ## run the matrix, print the table, write report/observations.jsonl and report/matrix.md
+report: models ## run the matrix, print the table, write report/index.html, matrix.md and observations.jsonl
 	@$(BIN) report $(REPORT_FLAGS)
 
 test: models ## run all tests; a cell is one sub-test
@@ -23,6 +23,9 @@ bench: $(BIN) ## time what loads, for benchstat; MODEL=… PRECISION=… PROVIDE
 	@$(BIN) models make >&2
 	@$(BIN) bench $(if $(MODEL),--models '$(MODEL)') $(if $(PRECISION),--precisions '$(PRECISION)') $(if $(PROVIDER),--providers '$(PROVIDER)') \
 		$(if $(ORT),--runtimes '$(ORT)') $(if $(KINDS),--kinds '$(KINDS)') $(if $(COUNT),--count '$(COUNT)') $(BENCH_FLAGS)
+
+page: ## look at the HTML report in headless Chromium
+	go test -tags browser -run TestBrowser ./posetest/report
 
 GATE_FLAGS ?= --against-ort 1.31.1
 gate: models ## hold each cell to its bar of speed, and the newest runtime to the one before

@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/posetest/suite/posetest/alert"
 	"github.com/posetest/suite/posetest/coco"
 	"github.com/posetest/suite/posetest/expect"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/ortlib"
-	"github.com/posetest/suite/posetest/report"
 	"github.com/posetest/suite/posetest/worker"
 	"golang.org/x/sync/errgroup"
 )
@@ -33,21 +33,13 @@ type Suite struct {
 	plan *Plan
 	err  error
 
-	mu   sync.Mutex
-	seen map[observe.Cell]*seen
-}
-
-// seen is a cell's observation and the tests that used it up.
-type seen struct {
-	once sync.Once
-	observe.Observation
-	err  error
-	used map[string]bool
+	seen    memo[observe.Observation]
+	figures memo[coco.Stats] // on COCO's photographs of the data path
 }
 
 // New makes a suite. It reads nothing yet: errors of the configuration come from Plan and from the tests.
 func New(cfg Config) *Suite {
-	return &Suite{cfg: cfg, seen: map[observe.Cell]*seen{}}
+	return &Suite{cfg: cfg}
 }
 
 // Plan reads catalogue and table, installs the runtimes that are missing, and lists what will run. Its error wraps
@@ -70,16 +62,7 @@ func (s *Suite) Config() Config { return s.cfg }
 
 // observation returns what was seen of a cell; user is the test that looks at it.
 func (s *Suite) observation(ctx context.Context, p Planned, user string) (observe.Observation, error) {
-	s.mu.Lock()
-	entry := s.seen[p.Cell]
-	if entry == nil || entry.used[user] {
-		entry = &seen{used: map[string]bool{}}
-		s.seen[p.Cell] = entry
-	}
-	entry.used[user] = true
-	s.mu.Unlock()
-	entry.once.Do(func() { entry.Observation, entry.err = s.Observe(ctx, p) })
-	return entry.Observation, entry.err
+	return s.seen.get(p.Cell, user, func() (observe.Observation, error) { return s.Observe(ctx, p) })
 }
 
 // unstableAttempts is how often a cell that is known to be unstable is tried until it does what its row wants. One that
@@ -102,7 +85,7 @@ func (s *Suite) Observe(ctx context.Context, p Planned) (observe.Observation, er
 }
 
 func (s *Suite) attempt(ctx context.Context, p Planned) (observe.Observation, error) {
-	o := observe.Observation{Cell: p.Cell, ModelFile: filepath.Base(p.File.Path), ModelSHA256: p.File.SHA256, ModelSize: p.File.Size,
+	o := observe.Observation{Cell: p.Cell, Family: p.Model.Family, ModelFile: filepath.Base(p.File.Path), ModelSHA256: p.File.SHA256, ModelSize: p.File.Size,
 		Machine: observe.ThisMachine(), Threads: s.cfg.Threads, When: time.Now().UTC().Truncate(time.Second), Outcome: observe.Loads}
 	begin := time.Now()
 	w, err := worker.Start(ctx, worker.Spec{Timeout: s.cfg.Timeout, Environ: ortlib.Environ(p.Library, os.Environ())})
@@ -115,6 +98,16 @@ func (s *Suite) attempt(ctx context.Context, p Planned) (observe.Observation, er
 		return o, context.Cause(ctx)
 	}
 
+	if err := noteOutcome(&o, err); err != nil {
+		return o, setupUnlessDone(ctx, fmt.Errorf("%s: %w", p.Cell, err))
+	}
+	end := w.Close()
+	o.Placement, o.LogErrors, o.PeakMemory = end.Placement, end.Errors, end.PeakMemory
+	return o, nil
+}
+
+// noteOutcome notes what an error of a worker tells of its cell, and returns it if it tells nothing.
+func noteOutcome(o *observe.Observation, err error) error {
 	var refusal *worker.Refusal
 	var death *worker.DeathError
 	switch {
@@ -127,12 +120,10 @@ func (s *Suite) attempt(ctx context.Context, p Planned) (observe.Observation, er
 		if death.TimedOut() {
 			o.Outcome = observe.Hangs
 		}
-	case err != nil:
-		return o, setupUnlessDone(ctx, fmt.Errorf("%s: %w", p.Cell, err))
+	default:
+		return err
 	}
-	end := w.Close()
-	o.Placement, o.LogErrors, o.PeakMemory = end.Placement, end.Errors, end.PeakMemory
-	return o, nil
+	return nil
 }
 
 func setupUnlessDone(ctx context.Context, err error) error {
@@ -166,14 +157,15 @@ func (s *Suite) drive(ctx context.Context, w *worker.Worker, p Planned, o *obser
 		}
 	}
 	if len(o.Photos) > 0 && o.Photos[len(o.Photos)-1].Error == "" {
-		runs, err := w.Time(ctx, s.cfg.Runs)
+		runs, err := w.Time(ctx, worker.Timing{Runs: s.cfg.Runs})
 		if err != nil {
 			return err
 		}
 		for _, run := range runs {
-			o.Worker += run
+			o.Worker += run.Wall
 		}
-		o.Run = median(runs)
+		o.Runs = walls(runs)
+		o.Run = median(slices.Clone(o.Runs))
 	}
 	return w.Finish(ctx)
 }
@@ -181,53 +173,46 @@ func (s *Suite) drive(ctx context.Context, w *worker.Worker, p Planned, o *obser
 // openIn opens the runtime and the session of a cell in a worker, notes what it sees, and returns when the runtime was
 // open.
 func (s *Suite) openIn(ctx context.Context, w *worker.Worker, p Planned, o *observe.Observation) (started time.Time, err error) {
+	return s.openSide(ctx, w, Side{Planned: p}, o)
+}
+
+func (s *Suite) openSide(ctx context.Context, w *worker.Worker, p Side, o *observe.Observation) (started time.Time, err error) {
 	o.Runtime, _, err = w.OpenLibrary(ctx, p.Library)
 	started = time.Now()
 	if err != nil {
 		return started, err
 	}
-	o.Load, err = w.Open(ctx, worker.Model{Path: p.File.Path, Family: p.Model.Family, Provider: p.Provider, Threads: s.cfg.Threads,
-		Inputs: p.Head.Inputs, Outputs: p.Head.Outputs})
+	o.Load, err = w.Open(ctx, worker.Model{Path: p.File.Path, Family: p.Model.Family, Provider: p.Provider, Threads: orDefault(p.Threads, s.cfg.Threads),
+		Inputs: p.Head.Inputs, Outputs: p.Head.Outputs, Tuning: p.Tuning})
 	o.Worker = time.Since(started)
 	return started, err
 }
 
 // Run observes all cells, as many at a time as the configuration says, and returns them in the order of the plan. Each
 // done is told of a cell that is finished; it may be called from several goroutines.
-func (s *Suite) Run(ctx context.Context, plan *Plan, done func(Planned)) ([]report.Result, error) {
-	results := make([]report.Result, len(plan.Cells))
+func (s *Suite) Run(ctx context.Context, plan *Plan, done func(Planned)) ([]observe.Observation, error) {
+	all := make([]observe.Observation, len(plan.Cells))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.cfg.Workers)
 	for i, p := range plan.Cells {
-		group.Go(func() error {
-			o, err := s.Observe(ctx, p)
-			if err != nil {
-				return err
+		group.Go(func() (err error) {
+			all[i], err = s.Observe(ctx, p)
+			if err == nil {
+				done(p)
 			}
-			judge := p.Judge()
-			results[i] = report.Result{Observation: o, Row: p.Row, Class: judge.Classify(o),
-				Problem: p.Err}
-			results[i].Share, _ = o.Share(judge.Provider)
-			if p.Err == nil {
-				results[i].Problem = errors.Join(judge.Load(o), judge.Infer(o))
-			}
-			done(p)
-			return nil
+			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
+	return all, group.Wait()
+}
+
+// walls are the times on the clock.
+func walls(samples []worker.Sample) []time.Duration {
+	all := make([]time.Duration, len(samples))
+	for i, s := range samples {
+		all[i] = s.Wall
 	}
-	for i, p := range plan.Cells {
-		j := plan.fp32Of(p)
-		if j < 0 || results[i].Outcome != observe.Loads || results[j].Outcome != observe.Loads {
-			continue
-		}
-		if d, err := Drift(results[j].Observation, results[i].Observation, p.Single); err == nil {
-			results[i].Drift = &d
-		}
-	}
-	return results, nil
+	return all
 }
 
 // median of an odd or even number of times; it sorts them.
@@ -245,21 +230,13 @@ func Main(m *testing.M) {
 
 // TestLoad has one sub-test a cell: does its session open, or fail exactly as its row says?
 func (s *Suite) TestLoad(t *testing.T) {
-	s.each(t, facet{user: "load"}, func(t *testing.T, p Planned, o observe.Observation) {
-		if err := p.Judge().Load(o); err != nil {
-			t.Error(err)
-		}
-	})
+	s.hold(t, facet{user: "load"}, func(t *testing.T, p Planned, o observe.Observation) error { return p.Judge().Load(o) })
 }
 
 // TestInfer has one sub-test a cell that loads: does it find the people in the photographs, as its row says?
 func (s *Suite) TestInfer(t *testing.T) {
 	loads := func(p Planned) bool { return p.Row.Want == observe.Loads }
-	s.each(t, facet{user: "infer", of: loads}, func(t *testing.T, p Planned, o observe.Observation) {
-		if err := p.Judge().Infer(o); err != nil {
-			t.Error(err)
-		}
-	})
+	s.hold(t, facet{user: "infer", of: loads}, func(t *testing.T, p Planned, o observe.Observation) error { return p.Judge().Infer(o) })
 }
 
 // COCO's val2017 on the data path.
@@ -275,33 +252,49 @@ func (s *Suite) TestCOCO(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	annotations := s.onDataPath(cocoAnnotations)
-	if annotations == "" {
+	set, err := s.cocoSet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set == nil {
 		if s.cfg.Requires("coco") {
 			t.Fatalf("%s is missing, and POSETEST_REQUIRE allows no skip of coco; set POSETEST_DATA to the folder that holds it", cocoAnnotations)
 		}
 		t.Skipf("%s is missing; set POSETEST_DATA to the folder that holds it", cocoAnnotations)
 	}
-	set, err := OpenCOCOSet(s.onDataPath(cocoImages), annotations)
-	if err != nil {
-		t.Fatal(err)
-	}
+	watch := watching(t)
 	for _, p := range plan.Cells {
 		if p.Single || p.Err != nil || p.Row.Want != observe.Loads || p.Row.Finds != expect.People {
 			continue // TestLoad and TestInfer judge it
 		}
 		t.Run(p.Cell.String(), func(t *testing.T) {
 			t.Parallel()
-			stats, err := s.COCO(t.Context(), p, set)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Log(stats)
-			if err := p.Judge().AP(p.Precision, stats.AP); err != nil {
-				t.Error(err)
-			}
+			attributes(t, p)
+			watch.judge(t, failureAt(s.cfg, p.Row, p.Cell), func() error {
+				stats, err := s.cocoFigures(t.Context(), p, *set, "coco")
+				if err != nil {
+					return err
+				}
+				t.Log(stats)
+				return p.Judge().AP(p.Precision, stats.AP)
+			})
 		})
 	}
+}
+
+// cocoSet opens COCO's photographs of the data path; nil if it has none.
+func (s *Suite) cocoSet() (*COCOSet, error) {
+	annotations := s.onDataPath(cocoAnnotations)
+	if annotations == "" {
+		return nil, nil
+	}
+	set, err := OpenCOCOSet(s.onDataPath(cocoImages), annotations)
+	return &set, err
+}
+
+// cocoFigures are a cell's on them; user is the test that looks at it.
+func (s *Suite) cocoFigures(ctx context.Context, p Planned, set COCOSet, user string) (coco.Stats, error) {
+	return s.figures.get(p.Cell, user, func() (coco.Stats, error) { return s.COCO(ctx, p, set) })
 }
 
 // onDataPath is where the data path has a file or folder, "" if nowhere.
@@ -322,18 +315,28 @@ type facet struct {
 	oneByOne bool               // in the order of the plan, not beside each other
 }
 
-// each runs a sub-test for each cell, those that are skipped for want of something among them.
+// each is hold for a test that fails by itself.
 func (s *Suite) each(t *testing.T, f facet, test func(*testing.T, Planned, observe.Observation)) {
+	s.hold(t, f, func(t *testing.T, p Planned, o observe.Observation) error {
+		test(t, p, o)
+		return nil
+	})
+}
+
+// hold runs a sub-test for each cell, those that are skipped for want of something among them. What a test returns is why
+// the cell fails.
+func (s *Suite) hold(t *testing.T, f facet, test func(*testing.T, Planned, observe.Observation) error) {
 	plan, err := s.Plan(t.Context(), os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
+	watch := watching(t)
 	for _, m := range plan.Missing {
 		skip := func(t *testing.T) {
-			if s.cfg.Requires(m.ID) {
-				t.Fatalf("%v (POSETEST_REQUIRE allows no skip of %s)", m.Err, m.ID)
+			if !s.cfg.Requires(m.ID) {
+				t.Skip(m.Err)
 			}
-			t.Skip(m.Err)
+			watch.judge(t, alert.Failure{Subject: m.ID}, func() error { return fmt.Errorf("%w (POSETEST_REQUIRE allows no skip of %s)", m.Err, m.ID) })
 		}
 		for _, c := range m.Cells {
 			t.Run(c.String(), skip)
@@ -350,14 +353,25 @@ func (s *Suite) each(t *testing.T, f facet, test func(*testing.T, Planned, obser
 			if !f.oneByOne {
 				t.Parallel()
 			}
-			if p.Err != nil {
-				t.Fatal(p.Err)
-			}
-			o, err := s.observation(t.Context(), p, f.user)
-			if err != nil {
-				t.Fatal(err)
-			}
-			test(t, p, o)
+			attributes(t, p)
+			watch.judge(t, failureAt(s.cfg, p.Row, p.Cell), func() error {
+				if p.Err != nil {
+					return p.Err
+				}
+				o, err := s.observation(t.Context(), p, f.user)
+				if err != nil {
+					return err
+				}
+				return test(t, p, o)
+			})
 		})
+	}
+}
+
+// attributes give a sub-test the keys of its cell, for what reads the output of go test -json.
+func attributes(t *testing.T, p Planned) {
+	for _, a := range [][2]string{{"model", p.Cell.Model}, {"precision", p.Precision}, {"provider", p.Provider}, {"ort", p.ORT},
+		{"platform", p.Platform}, {"isa", p.ISA}, {"row", p.Row.Where()}} {
+		t.Attr(a[0], a[1])
 	}
 }

@@ -22,13 +22,13 @@ func TestObservedOnce(t *testing.T) {
 	other.ORT = "1.32.0"
 
 	s := New(Config{})
-	look := func(p Planned, user string) *seen {
+	look := func(p Planned, user string) *made[observe.Observation] {
 		o, err := s.observation(t.Context(), p, user)
 		require.NoError(t, err)
 		require.Equal(t, observe.Fails, o.Outcome, "what any library does that is none")
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.seen[p.Cell]
+		s.seen.mu.Lock()
+		defer s.seen.mu.Unlock()
+		return s.seen.made[p.Cell]
 	}
 	first := look(p, "load")
 	assert.Same(t, first, look(p, "infer"), "another test sees the same")
@@ -38,7 +38,7 @@ func TestObservedOnce(t *testing.T) {
 	assert.NotSame(t, second, look(other, "load"), "another cell has its own")
 
 	// Sub-tests are parallel: whoever comes first, one worker runs.
-	third := make([]*seen, 2)
+	third := make([]*made[observe.Observation], 2)
 	var wg sync.WaitGroup
 	for i, user := range []string{"load", "infer"} {
 		wg.Go(func() { third[i] = look(p, user) })

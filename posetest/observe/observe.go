@@ -1,22 +1,16 @@
 // Package observe holds what was seen of a cell of the matrix, as plain values without opinion.
 //
-// A [Cell] names what was tried, an [Observation] what happened, and [Write] and [Read] move observations as JSON
-// Lines. What was expected is package expect's matter.
+// A [Cell] names what was tried, an [Observation] what happened, and a [Set] is what one run saw, or several joined by
+// [Merge]. [Write] and [Read] move it as JSON Lines. What was expected is package expect's matter.
 //
 //	o := observe.Observation{Cell: cell, Outcome: observe.Loads, Load: 31 * time.Millisecond}
-//	err := observe.Write(file, []observe.Observation{o})
-//	all, err := observe.Read(file, "matrix.jsonl")
+//	err := observe.Write(file, observe.Whole([]observe.Observation{o}))
+//	set, err := observe.Read(file, "observations.jsonl")
 package observe
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -77,6 +71,7 @@ type Death struct {
 	Signal string   `json:"signal,omitempty"` // "SIGSEGV"
 	Exit   int      `json:"exit,omitempty"`   // exit code, where there was no signal
 	Limit  string   `json:"limit,omitempty"`  // the limit that ended it: "time 60s", "memory 4096 MiB"
+	Breach string   `json:"breach,omitempty"` // what it did against the worker's protocol, and was ended for
 	Log    []string `json:"log,omitempty"`    // the last lines of its log
 }
 
@@ -85,6 +80,8 @@ func (d Death) String() string {
 	switch {
 	case d.Limit != "":
 		return fmt.Sprintf("stopped during %s by the limit of %s", d.During, d.Limit)
+	case d.Breach != "":
+		return fmt.Sprintf("stopped during %s for a breach of the protocol: %s", d.During, d.Breach)
 	case d.Signal != "":
 		return fmt.Sprintf("died of %s during %s", d.Signal, d.During)
 	}
@@ -121,7 +118,8 @@ func (m Machine) Platform() string { return m.OS + "/" + m.Arch }
 // An Observation is all that was seen of one cell.
 type Observation struct {
 	Cell
-	ModelFile   string    `json:"model_file"` // base name
+	Family      string    `json:"family,omitempty"` // of package pose
+	ModelFile   string    `json:"model_file"`       // base name
 	ModelSHA256 string    `json:"model_sha256"`
 	ModelSize   int64     `json:"model_size"` // bytes
 	Runtime     string    `json:"runtime"`    // the version that the library itself reports
@@ -136,14 +134,24 @@ type Observation struct {
 	// Earlier are the outcomes of the attempts before this one, where a cell is known to be unstable.
 	Earlier []Outcome `json:"earlier,omitempty"`
 
-	Start      time.Duration `json:"start_ns"`             // worker started and runtime opened
-	Load       time.Duration `json:"load_ns,omitempty"`    // the session's creation alone
-	FirstRun   time.Duration `json:"first_run_ns"`         // the first inference
-	Run        time.Duration `json:"run_ns"`               // median of the later ones
-	PeakMemory int64         `json:"peak_memory_bytes"`    // of the worker, resident
-	Worker     time.Duration `json:"worker_ns"`            // what the worker spent in load and runs
-	Photos     []Photo       `json:"photos,omitempty"`     // in the order of the fixtures
-	LogErrors  []string      `json:"log_errors,omitempty"` // warnings and errors of the runtime's log
+	Start      time.Duration   `json:"start_ns"`             // worker started and runtime opened
+	Load       time.Duration   `json:"load_ns,omitempty"`    // the session's creation alone
+	FirstRun   time.Duration   `json:"first_run_ns"`         // the first inference
+	Run        time.Duration   `json:"run_ns"`               // median of Runs
+	Runs       []time.Duration `json:"runs_ns,omitempty"`    // the timed inferences, in their order
+	PeakMemory int64           `json:"peak_memory_bytes"`    // of the worker, resident
+	Worker     time.Duration   `json:"worker_ns"`            // what the worker spent in load and runs
+	Photos     []Photo         `json:"photos,omitempty"`     // in the order of the fixtures
+	COCO       *COCO           `json:"coco,omitempty"`       // nil if not asked for
+	LogErrors  []string        `json:"log_errors,omitempty"` // warnings and errors of the runtime's log
+}
+
+// COCO is how accurate a cell is on COCO's annotated photographs; see package coco for the figures.
+type COCO struct {
+	Images int     `json:"images"`
+	AP     float64 `json:"ap"`
+	AP50   float64 `json:"ap50"`
+	AR     float64 `json:"ar"`
 }
 
 // Share is the part of the nodes that was placed on the runtime's provider named, 0…1, and whether placement is known.
@@ -156,75 +164,4 @@ func (o Observation) Share(provider string) (share float64, known bool) {
 		return 0, false
 	}
 	return float64(o.Placement[provider]) / float64(total), true
-}
-
-// Write puts one observation on a line each, ordered by cell, then by platform and ISA class.
-func Write(w io.Writer, all []Observation) error {
-	sorted := slices.SortedStableFunc(slices.Values(all), func(a, b Observation) int {
-		return cmp.Or(a.Cell.Compare(b.Cell), cmp.Compare(a.Machine.Platform(), b.Machine.Platform()), cmp.Compare(a.Machine.ISA, b.Machine.ISA))
-	})
-	enc := json.NewEncoder(w)
-	for _, o := range sorted {
-		if err := enc.Encode(o); err != nil {
-			return fmt.Errorf("observation %s: %w", o.Cell, err)
-		}
-	}
-	return nil
-}
-
-// Read reads what [Write] wrote; name stands in errors. A file without lines has no observations. A line that was cut,
-// has an unknown field, or lacks its cell or what its outcome needs is an error, as is a cell that appears twice on one
-// platform and ISA class.
-func Read(r io.Reader, name string) ([]Observation, error) {
-	var all []Observation
-	type key struct {
-		Cell
-		platform, isa string
-	}
-	seen := map[key]int{}
-	lines := bufio.NewReader(r)
-	for n := 1; ; n++ {
-		line, err := lines.ReadBytes('\n')
-		switch {
-		case errors.Is(err, io.EOF) && len(line) == 0:
-			return all, nil
-		case errors.Is(err, io.EOF):
-			return nil, fmt.Errorf("%s:%d: the last line is cut; write the observations again", name, n)
-		case err != nil:
-			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
-		}
-		o, err := parse(line)
-		if err != nil {
-			return nil, fmt.Errorf("%s:%d: not an observation of this version of posetest: %w; write the observations again", name, n, err)
-		}
-		k := key{o.Cell, o.Machine.Platform(), o.Machine.ISA}
-		if first, twice := seen[k]; twice {
-			return nil, fmt.Errorf("%s:%d: cell %s stands on line %d already, of %s %s, too; remove one of the lines", name, n, o.Cell, first, k.platform, k.isa)
-		}
-		seen[k] = n
-		all = append(all, o)
-	}
-}
-
-// parse reads a line, and makes sure that whoever looks at the observation finds what its outcome promises.
-func parse(line []byte) (o Observation, err error) {
-	dec := json.NewDecoder(bytes.NewReader(line))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&o); err != nil {
-		return o, err
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return o, errors.New("something follows it on its line")
-	}
-	switch {
-	case o.Model == "" || o.Precision == "" || o.Provider == "" || o.ORT == "":
-		return o, fmt.Errorf("its cell %s is not whole", o.Cell)
-	case !slices.Contains(Outcomes(), o.Outcome):
-		return o, fmt.Errorf("outcome %q is none of %v", o.Outcome, Outcomes())
-	case (o.Outcome == Fails || o.Outcome == Unavailable) && o.Failure == nil:
-		return o, fmt.Errorf("outcome %q lacks its failure", o.Outcome)
-	case (o.Outcome == Crashes || o.Outcome == Hangs) && o.Death == nil:
-		return o, fmt.Errorf("outcome %q lacks its death", o.Outcome)
-	}
-	return o, nil
 }

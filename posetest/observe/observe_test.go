@@ -25,11 +25,12 @@ func full() observe.Observation {
 	return observe.Observation{
 		Cell: cell, ModelFile: "yolov8n-pose-int8-qdq.onnx", ModelSHA256: strings.Repeat("ab", 32), ModelSize: 3_854_311, Runtime: "1.23.2",
 		Machine: observe.Machine{OS: "linux", Arch: "amd64", CPU: "AMD EPYC <9B14> & co", ISA: observe.VNNI, Core: 2},
-		Threads: 2, When: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC), Outcome: observe.Fails,
+		Family:  "yolov8-pose", Threads: 2, When: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC), Outcome: observe.Fails,
 		Failure:   &observe.Failure{Message: "Load model from {model} failed:\n\"ConvInteger\"", Op: "ConvInteger", Opset: 10, Node: "/model.0/conv/Conv_quant"},
 		Death:     &observe.Death{During: "infer", Signal: "SIGSEGV", Exit: 2, Limit: "time 60s", Log: []string{"a", "b"}},
 		Placement: map[string]int{"CPUExecutionProvider": 10, "OpenVINOExecutionProvider": 240},
-		Start:     time.Millisecond, Load: 31 * time.Millisecond, FirstRun: 17 * time.Millisecond, Run: 16 * time.Millisecond,
+		Start:     time.Millisecond, Load: 31 * time.Millisecond, FirstRun: 17 * time.Millisecond, Run: 16 * time.Millisecond, Runs: []time.Duration{15 * time.Millisecond, 16 * time.Millisecond, 17 * time.Millisecond},
+		COCO:       &observe.COCO{Images: 79, AP: 0.46, AP50: 0.8, AR: 0.5},
 		PeakMemory: 1 << 28, Worker: time.Second,
 		Photos: []observe.Photo{{Fixture: "band", SHA256: strings.Repeat("cd", 32), Width: 1024, Height: 416, People: 4, OKS: 0.1 + 0.2,
 			Persons: []pose.Person{{Score: 0.9, Box: [4]float64{1, 2, 3, math.Pi}, Keypoints: []pose.Keypoint{{X: -0.5, Y: 1e-9, Score: 1.5}}}},
@@ -44,18 +45,18 @@ func TestWriteReadRoundTrip(t *testing.T) {
 		why string
 		all []observe.Observation
 	}{
-		{"no observation is an empty file", nil},
+		{"no observation: the first line alone, as of a shard that has no cell", nil},
 		{"the least, with every optional field left out", []observe.Observation{least}},
 		{"every field", []observe.Observation{full()}},
 		{"both, in order", []observe.Observation{least, full()}},
 	} {
 		t.Run(row.why, func(t *testing.T) {
 			var file bytes.Buffer
-			require.NoError(t, observe.Write(&file, row.all))
-			assert.Equal(t, len(row.all), bytes.Count(file.Bytes(), []byte("\n")), "one line each")
+			require.NoError(t, observe.Write(&file, observe.Whole(row.all)))
+			assert.Equal(t, 1+len(row.all), bytes.Count(file.Bytes(), []byte("\n")), "the first line, and one each")
 			got, err := observe.Read(&file, "matrix.jsonl")
 			require.NoError(t, err)
-			assert.Equal(t, row.all, got)
+			assert.Equal(t, observe.Whole(row.all), got)
 		})
 	}
 }
@@ -76,41 +77,42 @@ func TestWriteOrder(t *testing.T) {
 		on("b", "fp32", "cpu", "1.22.1", "linux", "vnni"),
 	}
 	var inOrder bytes.Buffer
-	require.NoError(t, observe.Write(&inOrder, want))
+	require.NoError(t, observe.Write(&inOrder, observe.Whole(want)))
 	shuffled := slices.Clone(want)
 	for range want {
 		shuffled = append(shuffled[1:], shuffled[0])
 		before := slices.Clone(shuffled)
 		var file bytes.Buffer
-		require.NoError(t, observe.Write(&file, shuffled))
+		require.NoError(t, observe.Write(&file, observe.Whole(shuffled)))
 		assert.Equal(t, inOrder.String(), file.String())
 		assert.Equal(t, before, shuffled, "the caller's own order stays")
 	}
 	slices.Reverse(shuffled)
 	var file bytes.Buffer
-	require.NoError(t, observe.Write(&file, shuffled))
+	require.NoError(t, observe.Write(&file, observe.Whole(shuffled)))
 	assert.Equal(t, inOrder.String(), file.String())
 	got, err := observe.Read(&inOrder, "matrix.jsonl")
 	require.NoError(t, err)
-	assert.Equal(t, want, got)
+	assert.Equal(t, want, got.Observations)
 }
 
 func TestWriteRefuses(t *testing.T) {
 	nan := full()
 	nan.Photos[0].OKS = math.NaN()
-	err := observe.Write(io.Discard, []observe.Observation{nan})
+	err := observe.Write(io.Discard, observe.Whole([]observe.Observation{nan}))
 	require.ErrorContains(t, err, "observation model=yolov8n-pose/precision=int8-qdq/provider=cpu/ort=1.23.2: ", "a NaN is no JSON, and the cell that has it is named")
 
 	broken := errors.New("no space left on device")
 	pipe, w := io.Pipe()
 	require.NoError(t, pipe.CloseWithError(broken))
-	require.ErrorIs(t, observe.Write(w, []observe.Observation{full()}), broken, "a full disk")
+	require.ErrorIs(t, observe.Write(w, observe.Whole([]observe.Observation{full()})), broken, "a full disk")
 }
 
 func TestReadRefuses(t *testing.T) {
 	var file bytes.Buffer
-	require.NoError(t, observe.Write(&file, []observe.Observation{full()}))
-	line := file.String()
+	require.NoError(t, observe.Write(&file, observe.Whole([]observe.Observation{full()})))
+	first, line, _ := strings.Cut(file.String(), "\n")
+	first += "\n"
 	with := func(old, new string) string {
 		require.Contains(t, line, old)
 		return strings.Replace(line, old, new, 1)
@@ -118,20 +120,21 @@ func TestReadRefuses(t *testing.T) {
 	// bare is an observation that has neither failure nor death.
 	bare := func(outcome observe.Outcome) string {
 		var file bytes.Buffer
-		require.NoError(t, observe.Write(&file, []observe.Observation{{Cell: cell, Outcome: outcome}}))
-		return file.String()
+		require.NoError(t, observe.Write(&file, observe.Whole([]observe.Observation{{Cell: cell, Outcome: outcome}})))
+		_, line, _ := strings.Cut(file.String(), "\n")
+		return line
 	}
 	for _, row := range []struct{ why, text, want string }{
-		{"the disk was full in the last line", line + line[:len(line)/2], "matrix.jsonl:2: the last line is cut; write the observations again"},
-		{"only the line's end is lost: the rest may be, too", line[:len(line)-1], "matrix.jsonl:1: the last line is cut"},
-		{"a line was cut, and others follow", line[:len(line)/2] + "\n" + line, "matrix.jsonl:1: not an observation of this version of posetest: invalid character"},
-		{"a field of another version", with(`"threads"`, `"threats"`), `matrix.jsonl:1: not an observation of this version of posetest: json: unknown field "threats"`},
+		{"the disk was full in the last line", line + line[:len(line)/2], "matrix.jsonl:3: the last line is cut; write the observations again"},
+		{"only the line's end is lost: the rest may be, too", line[:len(line)-1], "matrix.jsonl:2: the last line is cut"},
+		{"a line was cut, and others follow", line[:len(line)/2] + "\n" + line, "matrix.jsonl:2: not an observation of this version of posetest: "},
+		{"a field of another version", with(`"threads"`, `"threats"`), `matrix.jsonl:2: not an observation of this version of posetest: json: unknown field "threats"`},
 		{"a field of another version deep inside", with(`"fixture"`, `"photo"`), `unknown field "photo"`},
 		{"a word for a number", with(`"threads":2`, `"threads":"2"`), "cannot unmarshal string"},
 		{"two observations on a line: the second would be lost", strings.TrimSpace(line) + line, "something follows it on its line"},
 		{"garbage behind an observation", strings.TrimSpace(line) + "}\n", "something follows it on its line"},
-		{"an empty line", "\n" + line, "matrix.jsonl:1: not an observation"},
-		{"another file", "# Matrix\n", "matrix.jsonl:1: not an observation"},
+		{"an empty line", "\n" + line, "matrix.jsonl:2: not an observation"},
+		{"another file", "# Matrix\n", "matrix.jsonl:2: not an observation"},
 		{"JSON, but no object", "[]\n", "cannot unmarshal array"},
 		{"an object without anything", "{}\n", "its cell model=/precision=/provider=/ort= is not whole"},
 		{"a cell without its runtime", with(`"ort":"1.23.2"`, `"ort":""`), "its cell model=yolov8n-pose/precision=int8-qdq/provider=cpu/ort= is not whole"},
@@ -141,18 +144,36 @@ func TestReadRefuses(t *testing.T) {
 		{"nor what is unavailable", bare(observe.Unavailable), `outcome "unavailable" lacks its failure`},
 		{"a crash without its signal", bare(observe.Crashes), `outcome "crashes" lacks its death`},
 		{"a time-out without its limit", bare(observe.Hangs), `outcome "hangs" lacks its death`},
-		{"a cell twice, as when a shard is merged twice", line + line, "matrix.jsonl:2: cell model=yolov8n-pose/precision=int8-qdq/provider=cpu/ort=1.23.2 stands on line 1 already, of linux/amd64 vnni, too; remove one of the lines"},
+		{"a cell twice, as when a shard is merged twice", line + line, "matrix.jsonl:3: cell model=yolov8n-pose/precision=int8-qdq/provider=cpu/ort=1.23.2 stands on line 2 already, of linux/amd64 vnni, too; remove one of the lines"},
+	} {
+		t.Run(row.why, func(t *testing.T) {
+			got, err := observe.Read(strings.NewReader(first+row.text), "matrix.jsonl")
+			require.ErrorContains(t, err, row.want)
+			assert.Zero(t, got)
+		})
+	}
+	for _, row := range []struct{ why, text, want string }{
+		{"an empty file", "", "matrix.jsonl: is empty; write the observations again"},
+		{"the first line was cut", first[:len(first)-5], "matrix.jsonl:1: the last line is cut"},
+		{"no first line, as before there was one", line, "matrix.jsonl: does not begin as observations of this version of posetest do"},
+		{"another file", "# Matrix\n", "matrix.jsonl: does not begin as observations"},
+		{"a newer version's", strings.Replace(first, `"posetest_format":2`, `"posetest_format":3`, 1) + line, "matrix.jsonl: is of format 3, and this posetest reads format 2; write it again"},
+		{"a field of another version in the first line", strings.Replace(first, `"cells"`, `"sells"`, 1) + line, `its first line: json: unknown field "sells"`},
+		{"a shard that can't be", strings.Replace(first, `"shard":1`, `"shard":2`, 1) + line, `its first line: shard 2/1 of "linux/amd64"`},
+		{"the file was cut between two lines", first, "matrix.jsonl: holds 0 cells of linux/amd64 vnni, and its first line says 1; it was cut or edited"},
+		{"a line was put in", first + line + strings.Replace(line, `"cpu"`, `"xnnpack"`, 1), "matrix.jsonl: holds 2 cells of linux/amd64 vnni, and its first line says 1"},
+		{"a line of a machine that no part is of", first + line + strings.Replace(line, `"arch":"amd64"`, `"arch":"arm64"`, 1), "matrix.jsonl: holds 1 cells of linux/arm64 vnni, and its first line says 0"},
 	} {
 		t.Run(row.why, func(t *testing.T) {
 			got, err := observe.Read(strings.NewReader(row.text), "matrix.jsonl")
 			require.ErrorContains(t, err, row.want)
-			assert.Nil(t, got)
+			assert.Zero(t, got)
 		})
 	}
 	broken := errors.New("input/output error")
-	_, err := observe.Read(io.MultiReader(strings.NewReader(line), iotest.ErrReader(broken)), "matrix.jsonl")
+	_, err := observe.Read(io.MultiReader(strings.NewReader(first+line), iotest.ErrReader(broken)), "matrix.jsonl")
 	require.ErrorIs(t, err, broken)
-	assert.ErrorContains(t, err, "matrix.jsonl:2: ")
+	assert.ErrorContains(t, err, "matrix.jsonl:3: ")
 }
 
 // The same cell may stand in one file for several machines: INT8 results differ between processor classes.
@@ -162,10 +183,11 @@ func TestReadSameCellElsewhere(t *testing.T) {
 	old.Machine.ISA = observe.AVX2
 	windows.Machine.OS = "windows"
 	var file bytes.Buffer
-	require.NoError(t, observe.Write(&file, []observe.Observation{full(), arm, old, windows}))
+	require.NoError(t, observe.Write(&file, observe.Whole([]observe.Observation{full(), arm, old, windows})))
 	got, err := observe.Read(&file, "matrix.jsonl")
 	require.NoError(t, err)
-	assert.Len(t, got, 4)
+	assert.Len(t, got.Observations, 4)
+	assert.Len(t, got.Parts, 4)
 }
 
 func TestCell(t *testing.T) {
@@ -232,7 +254,7 @@ func TestThisMachine(t *testing.T) {
 // Whatever Read takes, Write writes so that it reads the same again.
 func FuzzRead(f *testing.F) {
 	var file bytes.Buffer
-	require.NoError(f, observe.Write(&file, []observe.Observation{full()}))
+	require.NoError(f, observe.Write(&file, observe.Whole([]observe.Observation{full()})))
 	f.Add(file.Bytes())
 	f.Add(file.Bytes()[:file.Len()/2])
 	f.Add([]byte(`{"model":"a","precision":"fp32","provider":"cpu","ort":"1.23.2","outcome":"loads"}` + "\n"))

@@ -3,9 +3,11 @@ package report
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
+	"image/jpeg"
 	"image/png"
 	"io"
 	"math"
@@ -29,6 +31,7 @@ type Overlay struct {
 	WantName, GotName string  // for the legend; default "want", "got"
 	Title             string  // for the legend, such as the cell's name
 	Moved             float64 // pixels of the photograph; a joint that moved by more has an arrow; default 3
+	Side              int     // pixels of the longer side of the photograph in the picture; default by its size, 1280 to 1480
 }
 
 // A small photograph is enlarged to so many pixels, so that joints do not hide each other, and a large one reduced.
@@ -63,19 +66,42 @@ func (s style) sized(p pose.Person, scale float64) style {
 }
 
 // PNG writes the picture, whose sides are some 1600 pixels at most. The same overlay gives the same bytes.
-func (o Overlay) PNG(w io.Writer) error {
+func (o Overlay) PNG(w io.Writer) error { return o.write(w, png.Encode) }
+
+// JPEG writes a smaller file of the same picture.
+func (o Overlay) JPEG(w io.Writer) error {
+	return o.write(w, func(w io.Writer, img image.Image) error { return jpeg.Encode(w, img, &jpeg.Options{Quality: 72}) })
+}
+
+func (o Overlay) write(w io.Writer, encode func(io.Writer, image.Image) error) error {
+	img, err := o.draw()
+	if err != nil {
+		return fmt.Errorf("overlay %q: %w", o.Title, err)
+	}
+	var b bytes.Buffer
+	if err := encode(&b, img); err != nil {
+		return fmt.Errorf("overlay %q: %w", o.Title, err)
+	}
+	_, err = w.Write(b.Bytes())
+	return err
+}
+
+func (o Overlay) draw() (image.Image, error) {
 	img := o.Photo
 	if img == nil || img.Width <= 0 || img.Height <= 0 || len(img.Pix) != 3*img.Width*img.Height {
-		return fmt.Errorf("overlay %q: there is no photograph to draw on; read it with pose.ReadImage", o.Title)
+		return nil, errors.New("there is no photograph to draw on; read it with pose.ReadImage")
 	}
 	o.WantName, o.GotName, o.Moved = cmp.Or(o.WantName, "want"), cmp.Or(o.GotName, "got"), cmp.Or(o.Moved, 3)
 	longer := float64(max(img.Width, img.Height))
 	scale := max(1, overlayMin/longer) * min(1, overlayMax/longer)
+	if o.Side > 0 {
+		scale = float64(o.Side) / longer
+	}
 	photo := image.Rect(0, 0, max(1, int(float64(img.Width)*scale)), max(1, int(float64(img.Height)*scale)))
 
 	face, err := newFace(15)
 	if err != nil {
-		return fmt.Errorf("overlay %q: %w", o.Title, err)
+		return nil, err
 	}
 	items := []legendItem{{text: o.WantName, style: &wantStyle}, {text: o.GotName, style: &gotStyle}, {text: fmt.Sprintf("moved by more than %g px", o.Moved)}}
 	if o.Title != "" {
@@ -87,13 +113,7 @@ func (o Overlay) PNG(w io.Writer) error {
 	draw.CatmullRom.Scale(c.RGBA, photo, dimmed(img), image.Rect(0, 0, img.Width, img.Height), draw.Src, nil)
 	legend(c, rows, photo.Max.Y+4)
 	o.skeletons(&canvas{RGBA: c.SubImage(photo).(*image.RGBA), face: face}, scale)
-
-	var b bytes.Buffer
-	if err := png.Encode(&b, c.RGBA); err != nil {
-		return fmt.Errorf("overlay %q: %w", o.Title, err)
-	}
-	_, err = w.Write(b.Bytes())
-	return err
+	return c.RGBA, nil
 }
 
 func (o Overlay) skeletons(c *canvas, scale float64) {

@@ -13,6 +13,7 @@ import (
 	"github.com/posetest/suite/posetest/drift"
 	"github.com/posetest/suite/posetest/expect"
 	"github.com/posetest/suite/posetest/observe"
+	"github.com/posetest/suite/posetest/pose"
 )
 
 // A Result is one cell that was run, with what was made of it.
@@ -31,8 +32,11 @@ type Page struct {
 	Results []Result
 	Missing []string // what is not here, and what would bring it
 	Table   expect.Table
-	Machine observe.Machine
-	Threads int
+	// Before are the results of the report before, for what has changed since; nil without one.
+	Before []Result
+	// Photograph gives a photograph by id and sum, with whom it is by; nil for one that is not here. Without it the page
+	// has no pictures.
+	Photograph func(id, sha256 string) (img *pose.Image, credit string)
 }
 
 // A Style says how a terminal shows a page.
@@ -57,6 +61,9 @@ func (p Page) Text(w io.Writer, style Style) {
 	p = p.sorted()
 	var b strings.Builder
 	for _, m := range p.matrices(style) {
+		if m.on != "" {
+			fmt.Fprintf(&b, "%s\n", m.on)
+		}
 		fmt.Fprintf(&b, "%s\n\n", m.Render())
 	}
 	for _, l := range p.legend() {
@@ -106,6 +113,13 @@ func (p Page) Text(w io.Writer, style Style) {
 		items = append(items, []string{missing})
 	}
 	list("Skipped:", items...)
+	if changes, note := p.changes(); note != "" {
+		items = [][]string{{note}}
+		for _, c := range changes {
+			items = append(items, append([]string{c.cells}, c.what...))
+		}
+		list(changedTitle(changes)+":", items...)
+	}
 	for _, r := range p.Unexpected() {
 		mark := "UNEXPECTED"
 		if style.Color {
@@ -125,10 +139,18 @@ func (p Page) Text(w io.Writer, style Style) {
 // sorted is the page with all that came in some order in one order.
 func (p Page) sorted() Page {
 	p.Results = slices.SortedStableFunc(slices.Values(p.Results), func(a, b Result) int {
-		return cmp.Or(cmp.Compare(a.Model, b.Model), comparePrecision(a.Precision, b.Precision), cmp.Compare(a.Provider, b.Provider), compareORT(a.ORT, b.ORT))
+		return cmp.Or(cmp.Compare(a.Model, b.Model), comparePrecision(a.Precision, b.Precision), cmp.Compare(a.Provider, b.Provider), compareORT(a.ORT, b.ORT),
+			cmp.Compare(a.Machine.Kind(), b.Machine.Kind()))
 	})
-	p.Missing = slices.Sorted(slices.Values(p.Missing))
+	p.Missing = slices.Compact(slices.Sorted(slices.Values(p.Missing)))
 	return p
+}
+
+func changedTitle(changes []change) string {
+	if len(changes) == 0 {
+		return "Nothing changed since the report before"
+	}
+	return "Changed since the report before"
 }
 
 // fold parts a text between words into lines of so many columns; a longer word has a line of its own. Without a width it
@@ -159,8 +181,14 @@ func (p Page) Markdown(w io.Writer) error {
 	p = p.sorted()
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Does it load, and does it find the people?\n\n")
-	fmt.Fprintf(&b, "%s\n\nSeen on %s, %s (%s), threads=%d in each session, by `make report`.\n\n", p.Summary(), p.Machine.Platform(), escape(p.Machine.CPU), p.Machine.ISA, p.Threads)
+	fmt.Fprintf(&b, "%s\n\n", p.Summary())
+	for _, k := range p.kinds() {
+		fmt.Fprintf(&b, "Seen on %s, by `make report`.\n\n", escape(k.String()))
+	}
 	for _, m := range p.matrices(Style{}) {
+		if m.on != "" {
+			fmt.Fprintf(&b, "### %s\n\n", m.on)
+		}
 		fmt.Fprintf(&b, "%s\n\n", m.RenderMarkdown())
 	}
 	for _, l := range p.legend() {
@@ -210,6 +238,14 @@ func (p Page) Markdown(w io.Writer) error {
 	}
 	list("Unexpected", unexpected)
 	list("Skipped", skipped)
+	if changes, note := p.changes(); note != "" {
+		lines := []string{escape(note)}
+		for _, c := range changes {
+			lines = append(lines, fmt.Sprintf("%s: %s", escape(c.cells), escape(strings.Join(c.what, "; "))))
+		}
+		list(changedTitle(changes), lines)
+	}
+	p.cellsMarkdown(section)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -223,16 +259,6 @@ var markdown = strings.NewReplacer(`\`, `\\`, "*", `\*`, "<", "&lt;", ">", "&gt;
 
 // Summary is one sentence.
 func (p Page) Summary() string {
-	count := map[expect.Class]int{}
-	for _, r := range p.Results {
-		count[r.Class]++
-	}
-	var parts []string
-	for _, c := range expect.Classes() {
-		if count[c] > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", count[c], c))
-		}
-	}
 	bad := len(p.Unexpected())
 	verdict := "all as expected"
 	if bad > 0 {
@@ -241,7 +267,22 @@ func (p Page) Summary() string {
 	if len(p.Results) == 0 {
 		return "0 cells: nothing was run."
 	}
-	return fmt.Sprintf("%d cells: %s; %s.", len(p.Results), strings.Join(parts, ", "), verdict)
+	return fmt.Sprintf("%d cells: %s; %s.", len(p.Results), counts(p.Results), verdict)
+}
+
+// counts says how many results are of each class.
+func counts(results []Result) string {
+	count := map[expect.Class]int{}
+	for _, r := range results {
+		count[r.Class]++
+	}
+	var parts []string
+	for _, c := range expect.Classes() {
+		if count[c] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", count[c], c))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 type meaning struct {
@@ -265,7 +306,7 @@ func (p Page) legend() []meaning {
 	if len(p.Results) == 0 {
 		return nil
 	}
-	all := []meaning{{word: "a/b", text: fmt.Sprintf("load time/run time in ms (median; threads=%d, with other cells beside)", p.Threads)}}
+	all := []meaning{{word: "a/b", text: "load time/run time in ms (median; with other cells beside)"}}
 	has := func(f func(Result) bool) bool { return slices.ContainsFunc(p.Results, f) }
 	for _, c := range expect.Classes() {
 		if has(func(r Result) bool { return r.Class == c }) {
@@ -285,56 +326,83 @@ type column struct{ provider, ort string }
 
 func (c column) String() string { return c.provider + "@" + c.ort }
 
-// matrices are the table of models by provider@runtime, in parts that fit the width.
-func (p Page) matrices(style Style) []table.Writer {
-	cells := map[observe.Cell]Result{}
-	var columns []column
-	var rows [][2]string
-	for _, r := range p.Results {
-		if r.Class == expect.ClassUnavailable && r.Problem == nil {
-			continue // in a table of their own
+// A grid is a table of models by provider@runtime, of one kind of machine.
+type grid struct {
+	on      string // the kind, if there are several
+	rows    [][2]string
+	columns []column
+	cells   map[observe.Cell]Result
+}
+
+// grids are the matrix, one a kind of machine. Providers that a build does not bring are in a table of their own.
+func (p Page) grids() []grid {
+	var all []grid
+	kinds := p.kinds()
+	for _, k := range kinds {
+		g := grid{cells: map[observe.Cell]Result{}}
+		if len(kinds) > 1 {
+			g.on = k.Kind()
 		}
-		cells[r.Cell] = r
-		columns = append(columns, column{r.Provider, r.ORT})
-		rows = append(rows, [2]string{r.Model, r.Precision})
+		for _, r := range p.Results {
+			if r.Machine.Kind() != k.Kind() || r.Class == expect.ClassUnavailable && r.Problem == nil {
+				continue
+			}
+			g.cells[r.Cell] = r
+			g.columns = append(g.columns, column{r.Provider, r.ORT})
+			g.rows = append(g.rows, [2]string{r.Model, r.Precision})
+		}
+		slices.SortFunc(g.columns, func(a, b column) int { return cmp.Or(cmp.Compare(a.provider, b.provider), cmp.Compare(a.ort, b.ort)) })
+		g.columns = slices.Compact(g.columns) // first, as versions are slow to compare
+		slices.SortFunc(g.columns, func(a, b column) int { return cmp.Or(cmp.Compare(a.provider, b.provider), compareORT(a.ort, b.ort)) })
+		g.rows = slices.Compact(g.rows) // they come sorted
+		all = append(all, g)
 	}
-	slices.SortFunc(columns, func(a, b column) int { return cmp.Or(cmp.Compare(a.provider, b.provider), cmp.Compare(a.ort, b.ort)) })
-	columns = slices.Compact(columns) // first, as versions are slow to compare
-	slices.SortFunc(columns, func(a, b column) int { return cmp.Or(cmp.Compare(a.provider, b.provider), compareORT(a.ort, b.ort)) })
-	rows = slices.Compact(rows) // they come sorted
-	var all []table.Writer
-	for _, part := range p.parts(columns, style.Width) {
-		t := newTable()
-		header := table.Row{"model", "precision"}
-		for _, c := range part {
-			header = append(header, c)
-		}
-		t.AppendHeader(header)
-		for i, row := range rows {
-			line := table.Row{row[0], row[1]}
-			if i > 0 && rows[i-1][0] == row[0] {
-				line[0] = ""
-			} else if i > 0 {
-				t.AppendSeparator()
-			}
+	return all
+}
+
+// A matrix is a grid, or a part of it that fits the width, for a terminal or Markdown.
+type matrix struct {
+	table.Writer
+	on string
+}
+
+// matrices are the grids in parts that fit the width.
+func (p Page) matrices(style Style) []matrix {
+	var all []matrix
+	for _, g := range p.grids() {
+		for _, part := range p.parts(g.columns, style.Width) {
+			t := newTable()
+			header := table.Row{"model", "precision"}
 			for _, c := range part {
-				r, ok := cells[observe.Cell{Model: row[0], Precision: row[1], Provider: c.provider, ORT: c.ort}]
-				word := "–"
-				if ok {
-					word = r.word()
-				}
-				switch {
-				case !ok || !style.Color:
-				case r.Problem != nil:
-					word = alarm.Sprint(word)
-				default:
-					word = colors[r.Class].Sprint(word)
-				}
-				line = append(line, word)
+				header = append(header, c)
 			}
-			t.AppendRow(line)
+			t.AppendHeader(header)
+			for i, row := range g.rows {
+				line := table.Row{row[0], row[1]}
+				if i > 0 && g.rows[i-1][0] == row[0] {
+					line[0] = ""
+				} else if i > 0 {
+					t.AppendSeparator()
+				}
+				for _, c := range part {
+					r, ok := g.cells[observe.Cell{Model: row[0], Precision: row[1], Provider: c.provider, ORT: c.ort}]
+					word := "–"
+					if ok {
+						word = r.word()
+					}
+					switch {
+					case !ok || !style.Color:
+					case r.Problem != nil:
+						word = alarm.Sprint(word)
+					default:
+						word = colors[r.Class].Sprint(word)
+					}
+					line = append(line, word)
+				}
+				t.AppendRow(line)
+			}
+			all = append(all, matrix{t, g.on})
 		}
-		all = append(all, t)
 	}
 	return all
 }
@@ -374,7 +442,7 @@ func newTable() table.Writer {
 func (r Result) word() string {
 	s := string(r.Class)
 	if r.Class == expect.ClassFallsBack {
-		s += fmt.Sprintf(" %.0f%%", min(99, max(1, 100-100*r.Share))) // neither none nor all
+		s += " " + r.fallsBack()
 	}
 	if r.Outcome == observe.Loads {
 		s += fmt.Sprintf(" %s/%s", ms(r.Load), ms(r.Run))
@@ -387,6 +455,9 @@ func (r Result) word() string {
 	}
 	return s
 }
+
+// fallsBack is the share of the nodes on another provider, which is neither none nor all.
+func (r Result) fallsBack() string { return fmt.Sprintf("%.0f%%", min(99, max(1, 100-100*r.Share))) }
 
 // ms is a time in milliseconds, with a decimal below 10; "–" if it was not taken.
 func ms(d time.Duration) string {
@@ -404,6 +475,7 @@ func ms(d time.Duration) string {
 type reason struct {
 	cells, what, why string
 	row              expect.Row
+	results          []Result
 }
 
 // reasons explain, row by row, each cell that is anything but right.
@@ -432,13 +504,13 @@ func (p Page) reasons() []reason {
 		if row.See != "" {
 			why += " (" + row.See + ")"
 		}
-		all = append(all, reason{summarize(cells[k]), k.what, why, row})
+		all = append(all, reason{p.summarize(cells[k]), k.what, why, row, cells[k]})
 	}
 	return all
 }
 
 // summarize names several cells of one row shortly.
-func summarize(rs []Result) string {
+func (p Page) summarize(rs []Result) string {
 	field := func(get func(Result) string, compare func(a, b string) int) string {
 		var words []string
 		for _, r := range rs {
@@ -447,17 +519,22 @@ func summarize(rs []Result) string {
 		slices.SortFunc(words, compare)
 		return strings.Join(slices.Compact(words), " ")
 	}
-	return fmt.Sprintf("%s, %s, %s, %s",
+	s := fmt.Sprintf("%s, %s, %s, %s",
 		field(func(r Result) string { return r.Model }, strings.Compare),
 		field(func(r Result) string { return r.Precision }, comparePrecision),
 		field(func(r Result) string { return r.Provider }, strings.Compare),
 		field(func(r Result) string { return r.ORT }, compareORT))
+	if p.several() {
+		s += ", " + field(func(r Result) string { return r.Machine.Kind() }, strings.Compare)
+	}
+	return s
 }
 
 // An absentee is a provider that runtimes do not bring.
 type absentee struct {
 	provider, message string
 	orts              []string
+	results           []Result
 }
 
 func (p Page) absent() []absentee {
@@ -470,7 +547,8 @@ func (p Page) absent() []absentee {
 		if i < 0 {
 			i, all = len(all), append(all, absentee{provider: r.Provider, message: r.Failure.Message})
 		}
-		all[i].orts = append(all[i].orts, r.ORT)
+		all[i].orts = append(all[i].orts, r.ORT+p.on(r.Machine.Kind()))
+		all[i].results = append(all[i].results, r)
 	}
 	slices.SortFunc(all, func(a, b absentee) int {
 		return cmp.Or(cmp.Compare(a.provider, b.provider), cmp.Compare(a.message, b.message))
@@ -486,7 +564,8 @@ func (p Page) absent() []absentee {
 func (p Page) elsewhere() []table.Row {
 	var rows []table.Row
 	for _, row := range p.Table {
-		if row.Status.Word() == "verified" {
+		seen := slices.ContainsFunc(p.Results, func(r Result) bool { return r.Row.Line == row.Line })
+		if row.Status.Word() == "verified" || seen {
 			continue
 		}
 		expected := string(row.Want)

@@ -105,8 +105,10 @@ func page(t testing.TB) Page {
 		yolo = "yolov8n-pose"
 		ov23 = "openvino-1.23.0"
 	)
+	machine := observe.Machine{OS: "linux", Arch: "amd64", CPU: "AMD EPYC", ISA: "avx2", Core: 2}
 	result := func(row int, model, precision, provider, ort string, class expect.Class, load, run time.Duration) Result {
-		r := Result{Observation: observe.Observation{Cell: observe.Cell{Model: model, Precision: precision, Provider: provider, ORT: ort}, Outcome: observe.Loads, Load: load, Run: run}, Class: class, Share: 1}
+		r := Result{Observation: observe.Observation{Cell: observe.Cell{Model: model, Precision: precision, Provider: provider, ORT: ort}, Outcome: observe.Loads, Load: load, Run: run,
+			Machine: machine, Threads: 1, When: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)}, Class: class, Share: 1}
 		if row >= 0 {
 			r.Row = table[row]
 		}
@@ -131,7 +133,7 @@ func page(t testing.TB) Page {
 		refused = "Could not find an implementation for ConvInteger(10) node with name '/model.0/conv/Conv_quant'"
 	)
 	return Page{
-		Table: table, Threads: 1, Machine: observe.Machine{OS: "linux", Arch: "amd64", CPU: "AMD EPYC", ISA: "avx2", Core: 2},
+		Table:   table,
 		Missing: []string{"model wide: 写真.onnx is missing; put it into POSETEST_DATA", "model yolo11n-pose is missing; run `make yolo`"},
 		Results: []Result{
 			result(0, yolo, "fp32", "cpu", "1.9.0", expect.ClassLoads, 79*ms, 129*ms),
@@ -189,20 +191,28 @@ func TestGolden(t *testing.T) {
 	golden(t, "width100.txt", render(p, Style{Width: 100}))
 	golden(t, "color.txt", render(p, Style{Width: 140, Color: true}))
 	golden(t, "matrix.md", markdownOf(t, p))
-	golden(t, "empty.txt", render(Page{Threads: 1, Missing: []string{"everything"}}, Style{Width: 80}))
-	golden(t, "empty.md", markdownOf(t, Page{Threads: 1}))
+	golden(t, "empty.txt", render(Page{Missing: []string{"everything"}}, Style{Width: 80}))
+	golden(t, "empty.md", markdownOf(t, Page{}))
+	golden(t, "empty.html", htmlOf(t, Page{}))
+	golden(t, "full.txt", render(full(t), Style{}))
+	golden(t, "full.md", markdownOf(t, full(t)))
+	golden(t, "full.html", htmlOf(t, full(t)))
+	golden(t, "machines.txt", render(machines(t), Style{Width: 120}))
+	golden(t, "machines.md", markdownOf(t, machines(t)))
 }
 
 // The order in which cells finished, and things were found missing, is no part of a page.
 func TestAnyOrderGivesTheSameBytes(t *testing.T) {
-	p := page(t)
-	wantText, wantMarkdown := render(p, Style{Width: 120, Color: true}), markdownOf(t, p)
-	for range 50 {
+	p := full(t)
+	wantText, wantMarkdown, wantHTML := render(p, Style{Width: 120, Color: true}), markdownOf(t, p), htmlOf(t, p)
+	for range 15 {
+		rand.Shuffle(len(p.Before), func(i, j int) { p.Before[i], p.Before[j] = p.Before[j], p.Before[i] })
 		rand.Shuffle(len(p.Results), func(i, j int) { p.Results[i], p.Results[j] = p.Results[j], p.Results[i] })
 		rand.Shuffle(len(p.Missing), func(i, j int) { p.Missing[i], p.Missing[j] = p.Missing[j], p.Missing[i] })
 		before := slices.Clone(p.Missing)
 		require.Equal(t, string(wantText), string(render(p, Style{Width: 120, Color: true})))
 		require.Equal(t, string(wantMarkdown), string(markdownOf(t, p)))
+		require.Equal(t, string(wantHTML), string(htmlOf(t, p)))
 		require.Equal(t, before, p.Missing, "the caller's page is left alone")
 	}
 }

@@ -23,26 +23,28 @@ func TestWorth(t *testing.T) {
 	for _, test := range []struct {
 		why    string
 		change func(*Result)
-		yes    bool
+		answer verdict
 		want   string
 	}{
-		{"faster, smaller, and finds the same", func(*Result) {}, true, "0.60 × the run time, 0.30 × the size, OKS to fp32 0.95"},
-		{"having a file is not being able to use it", func(r *Result) { r.Class, r.Outcome = expect.ClassFails, observe.Fails }, false, "fails"},
-		{"fast and wrong", func(r *Result) { r.Class = expect.ClassWrong }, false, "wrong"},
-		{"another provider does the work", func(r *Result) { r.Class, r.Share = expect.ClassFallsBack, 0.04 }, false, "96 % of the nodes fall back"},
-		{"slower than fp32", func(r *Result) { r.Run = 340 * time.Millisecond }, false, "3.40 × the run time"},
-		{"hardly faster", func(r *Result) { r.Run = 84 * time.Millisecond }, false, "0.84 × the run time"},
-		{"loses somebody", func(r *Result) { r.Drift.Matched = 9 }, false, "loses 1 of 10 persons"},
-		{"finds them elsewhere", func(r *Result) { r.Drift.MeanOKS = 0.89 }, false, "OKS to fp32 0.89"},
-		{"nothing that was not measured counts as good", func(r *Result) { r.Drift = nil }, false, "was not compared"},
+		{"faster, smaller, and finds the same", func(*Result) {}, yes, "0.60 × the run time, 0.30 × the size, OKS to fp32 0.95"},
+		{"having a file is not being able to use it", func(r *Result) { r.Class, r.Outcome = expect.ClassFails, observe.Fails }, no, "fails"},
+		{"fast and wrong", func(r *Result) { r.Class = expect.ClassWrong }, no, "wrong"},
+		{"another provider does the work", func(r *Result) { r.Class, r.Share = expect.ClassFallsBack, 0.04 }, no, "96 % of the nodes fall back"},
+		{"slower than fp32", func(r *Result) { r.Run = 340 * time.Millisecond }, no, "3.40 × the run time"},
+		{"hardly faster", func(r *Result) { r.Run = 84 * time.Millisecond }, no, "0.84 × the run time"},
+		{"neighbours disturbed fp32: its fastest run is as fast", func(r *Result) { r.Runs = []time.Duration{95 * time.Millisecond, 96 * time.Millisecond} }, unclear, "0.60 × the run time in the median, 0.95 × in the fastest run"},
+		{"loses somebody", func(r *Result) { r.Drift.Matched = 9 }, no, "loses 1 of 10 persons"},
+		{"finds them elsewhere", func(r *Result) { r.Drift.MeanOKS = 0.89 }, no, "OKS to fp32 0.89"},
+		{"nothing that was not measured counts as good", func(r *Result) { r.Drift = nil }, no, "was not compared"},
 	} {
 		r := int8(test.change)
-		yes, why := r.worth(fp32)
-		assert.Equal(t, test.yes, yes, test.why)
+		answer, why := r.worth(fp32)
+		assert.Equal(t, test.answer, answer, test.why)
 		assert.Contains(t, why, test.want, test.why)
 		answers := Page{Results: []Result{fp32, r}}.worths()
 		assert.Len(t, answers, 1)
-		assert.Contains(t, answers[0].String(), map[bool]string{true: "worth it: int8-qdq (", false: "not worth it: int8-qdq ("}[test.yes])
+		assert.Contains(t, answers[0].String(), map[verdict]string{yes: "worth it: int8-qdq (", no: "not worth it: int8-qdq (", unclear: "unclear, measure it with `posetest compare`: int8-qdq ("}[test.answer])
+		assert.Equal(t, test.answer, answers[0].verdict(), test.why)
 	}
 	assert.Empty(t, Page{Results: []Result{int8(func(*Result) {})}}.worths(), "without fp32 there is nothing to compare with")
 }

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2/maybe"
 	"github.com/posetest/suite/posetest"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/pose"
@@ -19,33 +19,67 @@ import (
 	"golang.org/x/term"
 )
 
+// A reporting is what a report is made from and where it goes.
+type reporting struct {
+	own          posetest.OwnModel
+	shard        string
+	ap           bool
+	from, since  string
+	out          string
+	shardOfCells posetest.Shard
+	before       *observe.Set
+}
+
 func reportCommand(cfg *posetest.Config) *cobra.Command {
-	var own posetest.OwnModel
-	var out string
+	var r reporting
 	cmd := &cobra.Command{
 		Use:   "report",
 		Short: "Run the matrix, print it, and write it down",
-		Long: `Runs every cell, prints the table, and writes observations.jsonl and matrix.md into the folder --out.
+		Long: `Runs every cell, prints the table, and writes observations.jsonl, matrix.md and index.html into the folder --out: all
+of them, or none where something goes wrong. With --from nothing is run: the report is made of observations that there are.
 
 Families for --family: ` + strings.Join(pose.Families(), ", ") + ".",
 		Example: `  posetest report
   posetest report --runtimes 1.23.2,1.32.0 --precisions fp32,int8
+  posetest report --since report/observations.jsonl
+  posetest report --from observations.jsonl --out elsewhere
+  posetest report --runtimes all --shard 2/4 --out part2
   posetest report --model their.onnx --family yolov8-pose --runtimes all
   POSETEST_ORT=/opt/ort/libonnxruntime.so posetest report`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if own.Path != "" || own.Family != "" {
-				if own.Path == "" || own.Family == "" {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if r.own.Path != "" || r.own.Family != "" {
+				if r.own.Path == "" || r.own.Family == "" {
 					return errors.New("--model and --family go together: the family says how to read the model's output")
 				}
-				cfg.Own = &own
+				cfg.Own = &r.own
 			}
-			return runReport(cmd, *cfg, out)
+			if r.shard != "" {
+				if r.shardOfCells, err = posetest.ParseShard(r.shard); err != nil {
+					return fmt.Errorf("--shard: %w", err)
+				}
+			}
+			if r.before, err = sinceFile(r.since); err != nil {
+				return err
+			}
+			if r.from == "" {
+				return runReport(cmd, *cfg, r)
+			}
+			for _, name := range []string{"model", "runtimes", "models", "precisions", "providers", "threads", "workers", "timeout", "shard", "ap"} {
+				if cmd.Flags().Changed(name) {
+					return fmt.Errorf("--from runs nothing, so --%s has no meaning beside it; leave one of them out", name)
+				}
+			}
+			set, err := readSet(r.from)
+			if err != nil {
+				return err
+			}
+			return present(*cfg, set, r.before, r.out)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&own.Path, "model", "", "an ONNX file of your own, instead of the catalogue")
-	f.StringVar(&own.Family, "family", "", "its family")
+	f.StringVar(&r.own.Path, "model", "", "an ONNX file of your own, instead of the catalogue")
+	f.StringVar(&r.own.Family, "family", "", "its family")
 	f.StringVar(&cfg.Runtimes, "runtimes", "", `runtimes, or "all" (default $POSETEST_RUNTIMES, or the default set)`)
 	f.StringSliceVar(&cfg.Models, "models", nil, "only these models, by id")
 	f.StringSliceVar(&cfg.Precisions, "precisions", nil, "only these precisions")
@@ -53,11 +87,39 @@ Families for --family: ` + strings.Join(pose.Families(), ", ") + ".",
 	f.IntVar(&cfg.Threads, "threads", 0, "threads of one operator (default 1)")
 	f.IntVar(&cfg.Workers, "workers", 0, "cells at a time (default: the number of cores)")
 	f.DurationVar(&cfg.Timeout, "timeout", 0, "time of one load or run (default 1m)")
-	f.StringVar(&out, "out", "report", "folder to write to")
+	f.StringVar(&r.shard, "shard", "", "only this part of the cells, such as 2/4; posetest merge joins the parts")
+	f.BoolVar(&r.ap, "ap", false, "take COCO's AP as well, of each cell whose row has one, on the photographs of the data path")
+	f.StringVar(&r.from, "from", "", "make the report of this observations.jsonl, and run nothing")
+	sinceFlag(cmd, &r.since)
+	f.StringVar(&r.out, "out", "report", "folder to write to")
 	return cmd
 }
 
-func runReport(cmd *cobra.Command, cfg posetest.Config, out string) error {
+func sinceFlag(cmd *cobra.Command, since *string) {
+	cmd.Flags().StringVar(since, "since", "", "say what changed since this observations.jsonl of a report before")
+}
+
+func sinceFile(path string) (*observe.Set, error) {
+	if path == "" {
+		return nil, nil
+	}
+	set, err := readSet(path)
+	if err != nil {
+		return nil, fmt.Errorf("--since: %w", err)
+	}
+	return &set, nil
+}
+
+func readSet(path string) (observe.Set, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return observe.Set{}, fmt.Errorf("%w; name an observations.jsonl that a report wrote", err)
+	}
+	defer file.Close()
+	return observe.Read(file, path)
+}
+
+func runReport(cmd *cobra.Command, cfg posetest.Config, r reporting) error {
 	ctx := cmd.Context()
 	suite := posetest.New(cfg)
 	plan, err := suite.Plan(ctx, os.Stderr)
@@ -73,67 +135,147 @@ func runReport(cmd *cobra.Command, cfg posetest.Config, out string) error {
 		i := slices.IndexFunc(plan.Missing, func(m posetest.Missing) bool { return len(m.Cells) > 0 })
 		return fmt.Errorf("nothing to run: %w", plan.Missing[i].Err)
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return fmt.Errorf("--out: %w; choose a folder that can be written", err)
+	part := plan.Part(r.shardOfCells)
+	if r.ap {
+		if err := suite.CanAP(); err != nil {
+			return fmt.Errorf("--ap: %w", err)
+		}
+	}
+	if err := writable(r.out); err != nil {
+		return err
 	}
 	begin := time.Now()
 	bar := newBar(len(plan.Cells), "cells")
-	results, err := suite.Run(ctx, plan, func(p posetest.Planned) { bar.step(p.Model.ID + " " + p.Precision + " " + p.Provider + "@" + p.ORT) })
+	all, err := suite.Run(ctx, plan, func(p posetest.Planned) { bar.step(p.Model.ID + " " + p.Precision + " " + p.Provider + "@" + p.ORT) })
 	bar.stop()
 	if err != nil {
 		return err
 	}
 	wall := time.Since(begin)
-	page := report.Page{Results: results, Table: plan.Table, Machine: observe.ThisMachine(), Threads: suite.Config().Threads}
-	var photographs []error
-	for _, m := range plan.Missing {
-		if len(m.Cells) > 0 {
-			page.Missing = append(page.Missing, fmt.Sprintf("%v (%d cells)", m.Err, len(m.Cells)))
-		} else {
-			photographs = append(photographs, m.Err)
+	if r.ap {
+		bar := newBar(len(plan.Cells), "cells' AP")
+		err := suite.RunAP(ctx, plan, all, func(p posetest.Planned) { bar.step(p.Model.ID + " " + p.Precision + " " + p.Provider + "@" + p.ORT) })
+		bar.stop()
+		if err != nil {
+			return err
 		}
 	}
-	switch n := len(photographs); n {
-	case 0:
-	case 1:
-		page.Missing = append(page.Missing, photographs[0].Error())
-	default:
-		page.Missing = append(page.Missing, fmt.Sprintf("%v (and %d more)", photographs[0], n-1))
+	err = present(suite.Config(), observe.Set{Parts: []observe.Part{part}, Observations: all}, r.before, r.out)
+	if err == nil || errors.Is(err, errRegression) {
+		fmt.Fprintf(os.Stderr, "%s\n", efficiency(all, wall, suite.Config().Workers))
 	}
-	page.Text(os.Stdout, styleOf(os.Stdout))
-	if err := write(page, out); err != nil {
-		return err
-	}
-	fmt.Fprintf(os.Stderr, "written: %s and %s\n", filepath.Join(out, "observations.jsonl"), filepath.Join(out, "matrix.md"))
-	fmt.Fprintf(os.Stderr, "%s\n", efficiency(results, wall, suite.Config().Workers))
-	if len(page.Unexpected()) > 0 {
-		return errRegression
-	}
-	return nil
+	return err
 }
 
 // efficiency compares the time of the run with what the workers spent in loads and inferences.
-func efficiency(results []report.Result, wall time.Duration, workers int) string {
+func efficiency(all []observe.Observation, wall time.Duration, workers int) string {
 	var own time.Duration
-	for _, r := range results {
-		own += r.Worker
+	for _, o := range all {
+		own += o.Worker
 	}
 	share := own / time.Duration(workers)
 	return fmt.Sprintf("took %v: %.2f × the workers' own load and run times (%v) over %d workers",
 		wall.Round(time.Second), float64(wall)/float64(max(share, 1)), own.Round(time.Second), workers)
 }
 
-func write(page report.Page, out string) error {
-	var lines, markdown bytes.Buffer
-	all := make([]observe.Observation, len(page.Results))
-	for i, r := range page.Results {
-		all[i] = r.Observation
-	}
-	if err := errors.Join(observe.Write(&lines, all), page.Markdown(&markdown)); err != nil {
+// present prints the report of a set and writes it down. Its error is [errRegression] if a cell is not as expected.
+func present(cfg posetest.Config, set observe.Set, before *observe.Set, out string) error {
+	page, err := posetest.NewPage(cfg, set, before)
+	if err != nil {
 		return err
 	}
-	return errors.Join(maybe.WriteFile(filepath.Join(out, "observations.jsonl"), lines.Bytes(), 0o644),
-		maybe.WriteFile(filepath.Join(out, "matrix.md"), markdown.Bytes(), 0o644))
+	files, err := render(page, set)
+	if err != nil {
+		return err
+	}
+	if err := writable(out); err != nil {
+		return err
+	}
+	page.Text(os.Stdout, styleOf(os.Stdout))
+	if err := writeAll(out, files); err != nil {
+		return err
+	}
+	for _, f := range files {
+		fmt.Fprintln(os.Stderr, "written:", filepath.Join(out, f.name))
+	}
+	alertOf(posetest.Failures(cfg, page.Unexpected()), page.Markdown)
+	if len(page.Unexpected()) > 0 {
+		return errRegression
+	}
+	return nil
+}
+
+// A file is one of a report, rendered.
+type file struct {
+	name string
+	text []byte
+}
+
+func render(page report.Page, set observe.Set) ([]file, error) {
+	var files []file
+	for _, f := range []struct {
+		name  string
+		write func(io.Writer) error
+	}{
+		{"observations.jsonl", func(w io.Writer) error { return observe.Write(w, set) }},
+		{"matrix.md", page.Markdown},
+		{"index.html", page.HTML},
+	} {
+		var b bytes.Buffer
+		if err := f.write(&b); err != nil {
+			return nil, err
+		}
+		files = append(files, file{f.name, b.Bytes()})
+	}
+	return files, nil
+}
+
+// writable makes the folder of a report and tells whether it can be written, before anything is run for it.
+func writable(out string) error {
+	err := os.MkdirAll(out, 0o755)
+	if err == nil {
+		var f *os.File
+		if f, err = os.CreateTemp(out, ".report-*"); err == nil {
+			err = errors.Join(f.Close(), os.Remove(f.Name()))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("--out: %w; choose a folder that can be written", err)
+	}
+	return nil
+}
+
+// writeAll writes all files into a folder, or, where one can't be, none: the report before stays as it was.
+func writeAll(out string, files []file) (err error) {
+	var temporary []string
+	defer func() {
+		for _, name := range temporary {
+			os.Remove(name)
+		}
+		if err != nil {
+			err = fmt.Errorf("--out: %w; the report before is as it was: choose a folder that can be written", err)
+		}
+	}()
+	for _, f := range files {
+		if stat, err := os.Stat(filepath.Join(out, f.name)); err == nil && !stat.Mode().IsRegular() {
+			return fmt.Errorf("%s is no file that could be replaced", filepath.Join(out, f.name))
+		}
+		t, err := os.CreateTemp(out, "."+f.name+"-*")
+		if err != nil {
+			return err
+		}
+		temporary = append(temporary, t.Name())
+		_, err = t.Write(f.text)
+		if err := errors.Join(err, t.Chmod(0o644), t.Sync(), t.Close()); err != nil {
+			return err
+		}
+	}
+	for i, f := range files {
+		if err := os.Rename(temporary[i], filepath.Join(out, f.name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // styleOf is coloured and fitted on a terminal, and plain elsewhere.

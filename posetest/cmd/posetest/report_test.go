@@ -80,15 +80,16 @@ func TestReport(t *testing.T) {
 			file, err := os.Open(filepath.Join(out, "observations.jsonl"))
 			require.NoError(t, err)
 			defer file.Close()
-			seen, err := observe.Read(file, file.Name())
+			set, err := observe.Read(file, file.Name())
 			require.NoError(t, err)
+			seen := set.Observations
 			require.Len(t, seen, 1)
 			assert.Equal(t, row.precision, seen[0].Precision)
 			assert.Equal(t, sum(t, h.model(row.precision)), seen[0].ModelSHA256)
 			page, err := os.ReadFile(filepath.Join(out, "matrix.md"))
 			require.NoError(t, err)
 			assert.Equal(t, row.code == 1, strings.Contains(string(page), "## Unexpected"), "%s", page)
-			assert.Len(t, names(t, out), 2, "files of a report")
+			assert.Len(t, names(t, out), 3, "files of a report")
 		})
 	}
 }

@@ -1,0 +1,6 @@
+//go:build race
+
+package report
+
+// raceEnabled: times are not those of a user.
+const raceEnabled = true
