@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/posetest/suite/posetest/catalog"
-	"github.com/posetest/suite/posetest/drift"
 	"github.com/posetest/suite/posetest/expect"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/pose"
@@ -72,9 +71,6 @@ func Results(table expect.Table, observations []observe.Observation) []report.Re
 		base.Precision = "fp32"
 		if j, known := at[base]; known && j != i {
 			if d, err := Drift(observations[j], o, judge.Single); err == nil {
-				if fp32 := observations[j].COCO; fp32 != nil && o.COCO != nil {
-					d.AP = &drift.AP{FP32: fp32.AP, Got: o.COCO.AP}
-				}
 				r.Drift = &d
 			}
 		}
