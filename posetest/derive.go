@@ -148,6 +148,11 @@ func (d Derivation) calibrate(ctx context.Context, h *house, source catalog.Mode
 }
 
 func (d Derivation) quantize(ctx context.Context, h *house, args ...string) error {
+	return d.script(ctx, h, "quantize.py", args...)
+}
+
+// script runs one of the scripts that scripts/requirements-quantize.txt is for.
+func (d Derivation) script(ctx context.Context, h *house, name string, args ...string) error {
 	python := d.Python
 	if python == "" {
 		var err error
@@ -155,7 +160,7 @@ func (d Derivation) quantize(ctx context.Context, h *house, args ...string) erro
 			return err
 		}
 	}
-	return d.run(ctx, python, append([]string{filepath.Join(h.Dir, "scripts", "quantize.py")}, args...)...)
+	return d.run(ctx, python, append([]string{filepath.Join(h.Dir, "scripts", name)}, args...)...)
 }
 
 // environment makes a virtual environment with what quantize.py needs, once for each list of requirements.

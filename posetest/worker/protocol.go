@@ -50,7 +50,7 @@ func (r request) name() string {
 // A Model says what to open and how.
 type Model struct {
 	Path            string            `json:"path"`
-	Family          string            `json:"family"`
+	Family          string            `json:"family"` // "" only opens the model, and can't infer
 	Provider        string            `json:"provider"`
 	ProviderOptions map[string]string `json:"provider_options,omitempty"`
 	Threads         int               `json:"threads"`

@@ -66,18 +66,13 @@ func (s *served) time(t Timing) (reply, error) {
 		return reply{}, err
 	}
 	defer done()
-	runtime.LockOSThread()
+	runtime.LockOSThread() // here and not for good: a thread of its own would have to be woken for each request
 	defer runtime.UnlockOSThread()
-	defer runtime.GC() // not before: it would leave the first run with cold caches
-	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	// With more, Go's monitor looks for work for the others at every call into C, every 20 µs at first: on a busy machine
-	// of 2 cores that was 40 wake-ups and 0.5 ms in a run of 10 ms that follows a pause.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	runs := make([]Sample, t.Runs)
 	for i := range runs {
-		if garbage() > maxGarbage {
-			runtime.GC()
-			if err := run(); err != nil { // for the caches
+		if objects() > s.live+maxGarbage {
+			s.collect()
+			if err := run(); err != nil { // to find caches and pages as the others do
 				return reply{}, err
 			}
 		}
@@ -94,11 +89,35 @@ func (s *served) time(t Timing) (reply, error) {
 	return reply{Runs: runs}, nil
 }
 
-// maxGarbage is how much may pile up while the garbage collection waits.
-const maxGarbage = 512 << 20
+// maxGarbage is how many bytes may pile up between two collections while runs are timed.
+const maxGarbage = 128 << 20
 
-// garbage is the bytes of the heap's objects, dead ones included.
-func garbage() uint64 {
+// still keeps Go's runtime quiet from one request to time to the next, so that also the first run of each is like the
+// others: a collection, or a change of its settings, costs it 0.1 ms in cold caches and new pages. With more than one
+// processor to give work to, its monitor looks for some at each call into C, every 20 µs at first: that was 40 wake-ups
+// and 0.5 ms in a run of 10 ms on a busy machine.
+func (s *served) still(timing bool) {
+	switch {
+	case timing == s.stilled:
+		return
+	case timing:
+		runtime.GOMAXPROCS(1)
+		debug.SetGCPercent(-1)
+		s.collect()
+	default:
+		debug.SetGCPercent(100)
+		runtime.SetDefaultGOMAXPROCS()
+	}
+	s.stilled = timing
+}
+
+func (s *served) collect() {
+	runtime.GC()
+	s.live = objects()
+}
+
+// objects is the bytes of the heap's objects, dead ones included.
+func objects() uint64 {
 	bytes := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(bytes)
 	return bytes[0].Value.Uint64()

@@ -1,0 +1,240 @@
+"""Hold posetest's times to those of Python's onnxruntime: the same runtime, model, threads, options and input.
+
+Both open their sessions in this run and take turns, in random order: Python here, and a posetest worker, which is asked
+over the worker's protocol and times itself (posetest/worker). A turn is some runs, and a pair the fastest run of each side
+in some turns: the first run of a turn finds caches as the other side left them. The answer is the ratio posetest / Python with its exact interval of 95 %, after Wilcoxon, Hodges and Lehmann.
+
+Exit codes: 0 the interval is within the limit, 1 it is outside, 2 it is neither, or something is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from files import InputError
+
+PROTOCOL = 2  # protocolVersion of posetest/worker/protocol.go
+WARM_UPS = 5
+TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
+Times = tuple[float, float]  # of a run in seconds: on the clock, and of the whole process on processors
+
+
+class Worker:
+    """A posetest worker: requests on its standard input, replies on its file descriptor 3, both lines of JSON."""
+
+    def __init__(self, program: Path) -> None:
+        read, write = os.pipe()
+
+        def replies_on_3() -> None:
+            os.set_inheritable(write, True)
+            os.dup2(write, 3)
+
+        environment = {"POSETEST_WORKER": "1", "PATH": os.environ.get("PATH", ""), "HOME": os.environ.get("HOME", "")}
+        # Python's own descriptors are not inheritable, so that none needs to be closed.
+        self.process = subprocess.Popen(
+            [program], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, close_fds=False,
+            preexec_fn=replies_on_3, process_group=0,
+        )  # fmt: skip
+        os.close(write)
+        self.replies = os.fdopen(read, "rb")
+        hello = self.reply("start")
+        if hello.get("protocol") != PROTOCOL:
+            raise InputError(f"{program} speaks another protocol than this script's {PROTOCOL}: build it from this commit")
+
+    def reply(self, during: str) -> dict[str, Any]:
+        line = self.replies.readline()
+        if not line:
+            raise InputError(f"the posetest worker ended during {during}: its words are above")
+        answer: dict[str, Any] = json.loads(line)
+        if "refusal" in answer:
+            raise InputError(f"the posetest worker refuses to {during}: {answer['refusal']['message']}")
+        return answer
+
+    def ask(self, name: str, value: object) -> dict[str, Any]:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps({name: value}).encode() + b"\n")
+        self.process.stdin.flush()
+        return self.reply(name)
+
+    def close(self) -> None:
+        self.ask("close", True)
+        self.process.communicate(timeout=10)
+        self.replies.close()
+
+
+def python_side(args: argparse.Namespace) -> tuple[Callable[[], list[Times]], onnxruntime.InferenceSession]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = args.threads, 1
+    options.log_severity_level = 2
+    session = onnxruntime.InferenceSession(str(args.model), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    tensor = np.load(args.tensor)
+    memory = [tensor, *session.run(None, {name: tensor})]  # a binding uses NumPy's memory, and does not keep it
+    binding = session.io_binding()
+    for bind, value, array in zip(
+        [binding.bind_ortvalue_input, *[binding.bind_ortvalue_output] * (len(memory) - 1)],
+        [*session.get_inputs(), *session.get_outputs()],
+        memory,
+        strict=True,
+    ):
+        bind(value.name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+
+    def once() -> Times:
+        cpu, begin = time.process_time(), time.perf_counter()
+        if args.plain:
+            session.run(None, {name: memory[0]})
+        else:
+            session.run_with_iobinding(binding)
+        return time.perf_counter() - begin, time.process_time() - cpu
+
+    return lambda: [once() for _ in range(args.runs)], session
+
+
+def posetest_side(
+    args: argparse.Namespace, session: onnxruntime.InferenceSession
+) -> tuple[Callable[[], list[Times]], Worker]:
+    def described(values: list[Any]) -> list[dict[str, Any]]:
+        return [
+            {"name": v.name, "type": TYPES[v.type], "shape": [d if isinstance(d, int) else -1 for d in v.shape]}
+            for v in values
+        ]
+
+    worker = Worker(args.posetest.resolve())
+    version = worker.ask("library", str(args.library.resolve()))["version"]
+    if version != onnxruntime.__version__:
+        raise InputError(
+            f"{args.library} is ONNX Runtime {version}, and Python has {onnxruntime.__version__}; name one of that version"
+        )
+    worker.ask("open", {
+        "path": str(args.model.resolve()), "family": args.family, "provider": "cpu", "threads": args.threads,
+        "inputs": described(session.get_inputs()), "outputs": described(session.get_outputs()), "tuning": {"quiet": True},
+    })  # fmt: skip
+    worker.ask("infer", {"image": str(args.image.resolve()), "options": {}})
+    timing = {"runs": args.runs, "binding": "copy" if args.plain else args.binding}
+
+    def turn() -> list[Times]:
+        return [(run["wall_ns"] / 1e9, run["cpu_ns"] / 1e9) for run in worker.ask("time", timing)["runs"]]
+
+    return turn, worker
+
+
+def pairs(args: argparse.Namespace) -> list[tuple[list[Times], list[Times]]]:
+    """Turns of Python and of posetest, pair by pair; both start anew after some, since memory may lie well or badly."""
+    order = random.Random(args.seed)
+    all_pairs = []
+    while len(all_pairs) < args.pairs:
+        python, session = python_side(args)
+        posetest, worker = posetest_side(args, session)
+        sides = [python, posetest]
+        for _ in range(WARM_UPS):
+            for side in sides:
+                side()
+        for _ in range(min(args.restarts, args.pairs - len(all_pairs))):
+            turns: tuple[list[Times], list[Times]] = ([], [])
+            for _ in range(args.turns):
+                for i in order.sample([0, 1], 2):
+                    turns[i].extend(sides[i]())
+            all_pairs.append(turns)
+        worker.close()
+        print(f"{len(all_pairs)} of {args.pairs} pairs", file=sys.stderr)
+    return all_pairs
+
+
+def signed_rank_bound(n: int, share: float) -> int:
+    """The largest k, at least 1, for which the sum of the signed ranks of n is below k in at most that share of cases."""
+    ways = [1]
+    for rank in range(1, n + 1):
+        ways = [a + b for a, b in zip(ways + [0] * rank, [0] * rank + ways, strict=True)]
+    below = 0
+    for k, count in enumerate(ways):
+        below += count
+        if below > share * 2**n:
+            return max(k, 1)
+    return 1
+
+
+def ratio(a: list[float], b: list[float]) -> tuple[float, float, float]:
+    """b / a: Hodges and Lehmann's estimate, and the exact interval of 95 % that belongs to Wilcoxon's test."""
+    logs = [math.log(y / x) for x, y in zip(a, b, strict=True)]
+    means = sorted((x + y) / 2 for i, x in enumerate(logs) for y in logs[i:])
+    k = signed_rank_bound(len(logs), 0.025)
+    middle = (means[(len(means) - 1) // 2] + means[len(means) // 2]) / 2
+    return math.exp(middle), math.exp(means[k - 1]), math.exp(means[-k])
+
+
+def compare(args: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [args.posetest.resolve(), "tensors", "--model", args.model, "--family", args.family, "--out", folder, args.image],
+            check=True,
+        )
+        (args.tensor,) = Path(folder).glob("*.npy")
+        measured = pairs(args)
+    print(f"ONNX Runtime {onnxruntime.__version__}, {args.model.name}, {args.threads} threads, {platform.machine()}")
+    code = 0
+    for k, clock in enumerate(["wall", "cpu"]):
+        best = [[min(run[k] for run in side) for side in pair] for pair in measured]
+        python, posetest = ([pair[i] for pair in best] for i in (0, 1))
+        middle, low, high = ratio(python, posetest)
+        within, outside = max(high - 1, 1 - low) <= args.limit, low > 1 + args.limit or high < 1 - args.limit
+        verdict = f"{'within' if within else 'not within' if outside else 'too noisy to say whether within'} {args.limit:.1%}"
+        print(
+            f"{clock}: posetest / Python = {middle:.4f} [{low:.4f}, {high:.4f}] over {len(best)} pairs: {verdict}"
+            f" (least: Python {1e3 * min(python):.3f} ms, posetest {1e3 * min(posetest):.3f} ms)"
+        )
+        if clock == "wall":
+            code = 0 if within else 1 if outside else 2
+    return code
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example:\n  python fidelity.py --model models/movenet-lightning.onnx --family movenet --image fixtures/astronaut.png",
+    )
+    capi = Path(onnxruntime.__file__).parent / "capi"
+    parser.add_argument("--model", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--family", required=True, help="the model's, as `posetest` names it")
+    parser.add_argument("--image", type=Path, required=True, metavar="FILE", help="what both run")
+    parser.add_argument("--posetest", type=Path, default=Path("bin/posetest"), metavar="PROGRAM", help="default bin/posetest")
+    parser.add_argument(
+        "--library", type=Path, default=capi / f"libonnxruntime.so.{onnxruntime.__version__}", metavar="FILE",
+        help="the runtime for posetest; default: that of Python's package",
+    )  # fmt: skip
+    parser.add_argument("--threads", type=int, default=1, help="of one operator; default 1")
+    parser.add_argument("--binding", choices=["", "bound"], default="", help="posetest's way; default: tensors used again")
+    parser.add_argument("--plain", action="store_true", help="Python's session.run against posetest's binding=copy")
+    parser.add_argument("--pairs", type=int, default=50, help="default 50")
+    parser.add_argument("--turns", type=int, default=4, help="of each side in a pair; default 4")
+    parser.add_argument("--runs", type=int, default=3, help="of a turn; default 3")
+    parser.add_argument("--restarts", type=int, default=10, help="pairs before both start anew; default 10")
+    parser.add_argument("--limit", type=float, default=0.01, help="default 0.01, which is 1 %%")
+    parser.add_argument("--seed", type=int, default=1, help="of the order of turns")
+    args = parser.parse_args()
+    if args.pairs < 6 or min(args.turns, args.runs, args.restarts) < 1:
+        parser.error("give 6 pairs or more, for fewer have no interval of 95 %; and 1 turn, run and pair before restarts")
+    try:
+        return compare(args)
+    except (InputError, OSError, subprocess.CalledProcessError) as err:
+        print(f"fidelity.py: {err}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
