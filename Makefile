@@ -1,9 +1,9 @@
 # Two targets are for users: report and test. Both work without POSETEST_DATA (the models in the repository only) and with it.
 
-BIN := bin/posetest
+BIN := bin/posetest$(if $(filter Windows_NT,$(OS)),.exe)
 GO_TEST_FLAGS ?= -timeout 30m
 
-.PHONY: help report test page bench gate gate-selftest claims scaling models yolo lint clean $(BIN)
+.PHONY: help report test junit merge newest page bench gate gate-selftest claims scaling models yolo lint clean $(BIN)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -17,6 +17,22 @@ report: models ## run the matrix, print the table, write report/index.html, matr
 
 test: models ## run all tests; a cell is one sub-test
 	go test $(GO_TEST_FLAGS) ./...
+
+JUNIT_FORMAT ?= pkgname
+junit: models ## make test, and write report/junit.xml, and what tests leave to be looked at into report/artifacts
+	@mkdir -p report/artifacts
+	go tool gotestsum --format $(JUNIT_FORMAT) --junitfile report/junit.xml -- $(GO_TEST_FLAGS) -artifacts -outputdir report/artifacts ./...
+
+OBSERVATIONS ?= $(wildcard observations/*/observations.jsonl)
+merge: $(BIN) ## join the reports of several machines, OBSERVATIONS=…, into one in report/
+	@$(BIN) merge $(OBSERVATIONS) $(MERGE_FLAGS)
+
+# Without a new release it is the newest that runtimes.json has; with one, runtimes.json has it from then on.
+newest: $(BIN) ## find and pin the newest release of onnxruntime, and run the matrix on it
+	@version=$$(python3 -m pip index versions onnxruntime --disable-pip-version-check | sed -n 's/^onnxruntime (\([0-9.]*\)).*/\1/p'); \
+	test -n "$$version" || { echo "make newest: pip does not say which onnxruntime is the newest; look at its words above" >&2; exit 2; }; \
+	$(BIN) runtime list | grep -qF " onnxruntime@$$version " || $(BIN) runtime pin "onnxruntime@$$version" && \
+	$(MAKE) report REPORT_FLAGS="--runtimes $$version $(REPORT_FLAGS)"
 
 # Nothing but benchmark format is on standard output, for benchstat. From another folder: make -s -C, without make's own words.
 bench: $(BIN) ## time what loads, for benchstat; MODEL=… PRECISION=… PROVIDER=… ORT=1.22.1,1.32.0 KINDS=… COUNT=… select
@@ -53,11 +69,12 @@ yolo: ## bring YOLOv8n-pose with Ultralytics' own exporter, into the cache
 	cd $(YOLO)/ultralytics && bin/yolo export model=yolov8n-pose.pt format=onnx opset=17
 	mkdir -p $(YOLO)/models && mv $(YOLO)/ultralytics/yolov8n-pose.onnx $(YOLO)/models/
 
-lint: ## gofmt, vet, staticcheck, and which package may import which
+lint: ## gofmt, vet, staticcheck, actionlint, and which package may import which
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
-	go test -run 'TestImports|TestTable' ./posetest
+	go tool actionlint .github/workflows/*.yml
+	go test -run 'TestImports|TestTable|TestWorkflows|TestReadmeSaysWhatIsAvailable' ./posetest
 
 clean: ## remove what was built here; the cache stays
 	rm -rf bin report

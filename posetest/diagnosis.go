@@ -175,15 +175,16 @@ func (s *Suite) TestDiagnose(t *testing.T) {
 		}
 		return models[path], err
 	}
-	s.each(t, facet{user: "diagnose"}, func(t *testing.T, p Planned, o observe.Observation) {
+	s.each(t, facet{user: "diagnose"}, func(t *testing.T, p Planned, o observe.Observation) error {
 		m, err := look(p.File.Path)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		prediction := m.Predict(p.diagnosed(runtimes))
 		if err := errors.Join(checked(prediction, p), prediction.Check(p.Judge().Classify(o), o, p.Judge().Provider)); err != nil {
-			t.Errorf("%v\n%s", err, expect.Describe(o))
+			return fmt.Errorf("%w\n%s", err, expect.Describe(o))
 		}
+		return nil
 	})
 }
 

@@ -24,6 +24,8 @@ func TestDrift(t *testing.T) { suite.TestDrift(t) }
 
 func TestCOCO(t *testing.T) { suite.TestCOCO(t) }
 
+func TestAvailable(t *testing.T) { suite.TestAvailable(t) }
+
 // The support table is right for every machine, whatever this one can run: each cell of each platform and processor
 // class has one row, and each row is for a cell.
 func TestTable(t *testing.T) {

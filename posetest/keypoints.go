@@ -24,38 +24,39 @@ import (
 // test says so.
 func (s *Suite) TestKeypoints(t *testing.T, update bool) {
 	right := func(p Planned) bool { return p.Row.Want == observe.Loads && p.Row.Finds == expect.People }
-	s.each(t, facet{user: "keypoints", of: right, oneByOne: update}, func(t *testing.T, p Planned, o observe.Observation) {
+	s.each(t, facet{user: "keypoints", of: right, oneByOne: update}, func(t *testing.T, p Planned, o observe.Observation) error {
 		store := golden.Store{Dir: filepath.Join(s.cfg.Dir, "golden", "keypoints"), CI: os.Getenv("CI") != "" && os.Getenv("CI") != "false"}
 		// The data path's photographs are not everybody's.
 		o.Photos = slices.DeleteFunc(slices.Clone(o.Photos), func(photo observe.Photo) bool { return s.plan.photograph(photo.Fixture).Annotations != "" })
 		if update {
 			change, err := store.Update(o, golden.Tolerance{})
-			if err != nil {
-				t.Fatal(err)
+			if err == nil {
+				t.Log(change)
 			}
-			t.Log(change)
-			return
+			return err
 		}
 		g, err := store.Find(p.Cell, o.Machine.ISA)
 		var none *golden.NoneError
 		if errors.As(err, &none) && len(none.Other) > 0 {
 			t.Logf("%v; TestDrift holds it", err)
-			return
+			return nil
 		}
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		differences, err := g.Check(o, golden.Tolerance{})
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
+		var errs []error
 		for _, d := range differences {
 			picture, err := s.picture(t, p, d)
 			if err != nil {
 				picture = err.Error()
 			}
-			t.Errorf("%s: %v\n%s", d.Fixture, d.Err, picture)
+			errs = append(errs, fmt.Errorf("%s: %w\n%s", d.Fixture, d.Err, picture))
 		}
+		return errors.Join(errs...)
 	})
 }
 
@@ -85,36 +86,34 @@ func (p *Plan) photograph(id string) Photograph {
 func (s *Suite) TestDrift(t *testing.T) {
 	other := func(p Planned) bool { return p.Row.Want == observe.Loads && p.Precision != "fp32" && p.Row.Line != 0 }
 	cocoSet := sync.OnceValues(s.cocoSet)
-	s.each(t, facet{user: "drift", of: other}, func(t *testing.T, p Planned, o observe.Observation) {
+	s.each(t, facet{user: "drift", of: other}, func(t *testing.T, p Planned, o observe.Observation) error {
 		i := s.plan.fp32Of(p)
 		if i < 0 {
-			t.Fatalf("fp32 of %s on %s@%s is not among the cells that run; let it run, too", p.Cell.Model, p.Provider, p.ORT)
+			return fmt.Errorf("fp32 of %s on %s@%s is not among the cells that run; let it run, too", p.Cell.Model, p.Provider, p.ORT)
 		}
 		base, err := s.observation(t.Context(), s.plan.Cells[i], "drift "+p.Cell.String())
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		if p.Row.AP[p.Precision] > 0 || p.Row.Drift[p.Precision].APLoss > 0 {
 			switch set, err := cocoSet(); {
 			case err != nil:
-				t.Fatal(err)
+				return err
 			case set == nil:
 				t.Logf("AP is not compared: %s is missing; set POSETEST_DATA to the folder that holds it", cocoAnnotations)
 			default:
 				err := errors.Join(s.addCOCO(t.Context(), s.plan.Cells[i], *set, "drift "+p.Cell.String(), &base), s.addCOCO(t.Context(), p, *set, "drift", &o))
 				if err != nil {
-					t.Fatal(err)
+					return err
 				}
 			}
 		}
 		d, err := Drift(base, o, p.Single)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		t.Log(d)
-		if err := p.Judge().Drift(p.Precision, d); err != nil {
-			t.Error(err)
-		}
+		return p.Judge().Drift(p.Precision, d)
 	})
 }
 

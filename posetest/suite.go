@@ -230,13 +230,13 @@ func Main(m *testing.M) {
 
 // TestLoad has one sub-test a cell: does its session open, or fail exactly as its row says?
 func (s *Suite) TestLoad(t *testing.T) {
-	s.hold(t, facet{user: "load"}, func(t *testing.T, p Planned, o observe.Observation) error { return p.Judge().Load(o) })
+	s.each(t, facet{user: "load"}, func(t *testing.T, p Planned, o observe.Observation) error { return p.Judge().Load(o) })
 }
 
 // TestInfer has one sub-test a cell that loads: does it find the people in the photographs, as its row says?
 func (s *Suite) TestInfer(t *testing.T) {
 	loads := func(p Planned) bool { return p.Row.Want == observe.Loads }
-	s.hold(t, facet{user: "infer", of: loads}, func(t *testing.T, p Planned, o observe.Observation) error { return p.Judge().Infer(o) })
+	s.each(t, facet{user: "infer", of: loads}, func(t *testing.T, p Planned, o observe.Observation) error { return p.Judge().Infer(o) })
 }
 
 // COCO's val2017 on the data path.
@@ -315,17 +315,9 @@ type facet struct {
 	oneByOne bool               // in the order of the plan, not beside each other
 }
 
-// each is hold for a test that fails by itself.
-func (s *Suite) each(t *testing.T, f facet, test func(*testing.T, Planned, observe.Observation)) {
-	s.hold(t, f, func(t *testing.T, p Planned, o observe.Observation) error {
-		test(t, p, o)
-		return nil
-	})
-}
-
-// hold runs a sub-test for each cell, those that are skipped for want of something among them. What a test returns is why
+// each runs a sub-test for each cell, those that are skipped for want of something among them. What a test returns is why
 // the cell fails.
-func (s *Suite) hold(t *testing.T, f facet, test func(*testing.T, Planned, observe.Observation) error) {
+func (s *Suite) each(t *testing.T, f facet, test func(*testing.T, Planned, observe.Observation) error) {
 	plan, err := s.Plan(t.Context(), os.Stderr)
 	if err != nil {
 		t.Fatal(err)

@@ -62,6 +62,9 @@ MADE = {
     "int8-tuned": "static QDQ, per channel; what the model's recipe in models/recipes names stays float",
 }
 
+# What is called available, and where. TestAvailable holds it to the support table and to a run: a file is no proof.
+AVAILABLE = {precision: ["linux/amd64"] for precision in ("fp32", "fp16", "int8-qdq", "int8-qop", "int8-tuned")}
+
 
 def values(infos: list[onnx.ValueInfoProto]) -> list[dict[str, Any]]:
     return [
@@ -92,6 +95,7 @@ def entry(model: Model, precision: str, folder: Path) -> dict[str, Any]:
         "source": model.source if original else f"{model.id}.onnx",
         "made": model.made if original else f"By scripts/quantize.py make --precision {precision}: {MADE[precision]}.",
         "where": model.where if original else model.derived,
+        **({"available": AVAILABLE[precision]} if precision in AVAILABLE else {}),
     }
 
 
@@ -99,8 +103,10 @@ def catalogue(folders: dict[str, Path]) -> bytes:
     entries = [
         entry(model, precision, folders[model.id]) for model in MODELS for precision in sorted(["fp32", *PRECISIONS])
     ]
-    # One line a tensor: what a person compares stays in one row of a diff.
+    # One line a tensor and a list of platforms: what a person compares stays in one row of a diff.
     text = json.dumps({"models": entries}, indent=2, ensure_ascii=False)
+    for platforms in AVAILABLE.values():
+        text = text.replace(json.dumps(platforms, indent=2).replace("\n", "\n      "), json.dumps(platforms))
     for tensor in {
         json.dumps(t, indent=2).replace("\n", "\n        ") for e in entries for t in (*e["inputs"], *e["outputs"])
     }:

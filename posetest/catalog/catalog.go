@@ -37,6 +37,9 @@ type Model struct {
 	Source    string        `json:"source"`  // where it is from
 	Made      string        `json:"made"`    // how it was made
 	Where     Where         `json:"where"`
+	// Available lists the platforms ("linux/amd64") on which it is called available. A file is no proof of that: on each
+	// of them there must be a cell that loads and finds people, and that was seen to.
+	Available []string `json:"available,omitempty"`
 }
 
 // Where tells who has a model's file.
@@ -143,6 +146,7 @@ var (
 	name     = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
 	cpuCount = regexp.MustCompile(`-\d+$`)
 	fileName = regexp.MustCompile(`^[^./\\][^/\\]*$`)
+	platform = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9]+$`)
 )
 
 func checkModels(path string, models []Model) error {
@@ -185,6 +189,11 @@ func checkModels(path string, models []Model) error {
 		case Repository, Data, Derived:
 		default:
 			bad("where", "%q must be repository, data or derived", m.Where)
+		}
+		for i, p := range m.Available {
+			if !platform.MatchString(p) || slices.Contains(m.Available[:i], p) {
+				bad("available", "%q must be a platform such as linux/amd64, and stand once", p)
+			}
 		}
 	}
 	if len(models) == 0 {

@@ -42,7 +42,8 @@ const models = `{
       "size": 4,
       "inputs": [{"name": "x", "type": "int32", "shape": [1, -1]}],
       "outputs": [{"name": "y", "type": "float32", "shape": [1, 17, 3]}],
-      "where": "derived"
+      "where": "derived",
+      "available": ["linux/amd64", "darwin/arm64"]
     }
   ]
 }
@@ -92,6 +93,7 @@ func TestOpen(t *testing.T) {
 		Outputs: []tensor.Info{{Name: "y", Type: "float32", Shape: []int64{1, 17, 3}}},
 		Licence: "Apache-2.0", Source: "somewhere", Made: "somehow", Where: catalog.Repository}, c.Models[0])
 	assert.Equal(t, "int8", c.Models[1].Precision, "in the order of the file")
+	assert.Equal(t, []string{"linux/amd64", "darwin/arm64"}, c.Models[1].Available)
 	require.Len(t, c.Fixtures, 2)
 	person := catalog.Person{Box: [4]float64{0, 0, 64, 48}}
 	person.Keypoints[0], person.Keypoints[1], person.Keypoints[16] = [3]float64{1, 2, 2}, [3]float64{64, 48, 1}, [3]float64{3.5, 4, 2}
@@ -113,9 +115,9 @@ func TestOpenNamesLine(t *testing.T) {
 		{"a word for a number", "models.json", `"size": 9`, `"size": "9"`, "models.json:9: json: cannot unmarshal string"},
 		{"a fraction of a pixel", "fixtures.json", `"height": 48`, `"height": 48.5`, "fixtures.json:9: json: cannot unmarshal number 48.5"},
 		{"a comma too much", "models.json", "\"where\": \"repository\"\n", "\"where\": \"repository\",\n", "models.json:16: invalid character '}'"},
-		{"a second list behind the first", "models.json", "\n  ]\n}\n", "\n  ]\n}\n{}\n", "models.json:29: something follows the list; remove it"},
-		{"a brace too many", "models.json", "\n  ]\n}\n", "\n  ]\n}}\n", "models.json:29: something follows the list; remove it"},
-		{"the file is cut", "models.json", "\n  ]\n}\n", "", "models.json:27: unexpected EOF"},
+		{"a second list behind the first", "models.json", "\n  ]\n}\n", "\n  ]\n}\n{}\n", "models.json:30: something follows the list; remove it"},
+		{"a brace too many", "models.json", "\n  ]\n}\n", "\n  ]\n}}\n", "models.json:30: something follows the list; remove it"},
+		{"the file is cut", "models.json", "\n  ]\n}\n", "", "models.json:28: unexpected EOF"},
 		{"the file is empty", "models.json", models, "", "models.json:1: EOF"},
 	} {
 		t.Run(row.why, func(t *testing.T) {
@@ -151,6 +153,8 @@ func TestOpenNamesField(t *testing.T) {
 		{"no size", "models.json", `"size": 9,`, ``, "entry 1 (net fp32): size: 0 must be the file's bytes"},
 		{"no inputs", "models.json", `"inputs": [{"name": "x", "type": "int32", "shape": [1, -1]}],`, ``, "entry 1 (net fp32): inputs: and outputs must be listed"},
 		{"an output without a type", "models.json", `{"name": "y", "type": "float32",`, `{"name": "y",`, `inputs: and outputs must have name, type and shape, not "y  [1,17,3]"`},
+		{"available on half a platform", "models.json", `"where": "repository"`, `"where": "repository", "available": ["linux"]`, `entry 1 (net fp32): available: "linux" must be a platform such as linux/amd64, and stand once`},
+		{"available twice", "models.json", `"where": "repository"`, `"where": "repository", "available": ["linux/amd64", "linux/amd64"]`, `available: "linux/amd64" must be a platform such as linux/amd64, and stand once`},
 		{"nobody has the file", "models.json", `"where": "repository"`, `"where": "web"`, `entry 1 (net fp32): where: "web" must be repository, data or derived`},
 
 		{"a fixture without an id", "fixtures.json", `"id": "one"`, `"id": ""`, `fixtures.json: entry 1 (): id: "" must be of a-z`},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2/maybe"
+	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/posetest/suite/posetest"
 	"github.com/posetest/suite/posetest/measure"
 	"github.com/posetest/suite/posetest/observe"
@@ -137,8 +139,10 @@ func runGate(cmd *cobra.Command, cfg posetest.Config, c posetest.Contest, base p
 	for _, r := range rulings {
 		count[r.Verdict]++
 	}
-	fmt.Printf("%d comparisons: %d ok, %d regressed, %d inconclusive; %d drift. Took %v.\n", len(rulings), count[measure.OK], count[measure.Regressed],
+	sum := fmt.Sprintf("%d comparisons: %d ok, %d regressed, %d inconclusive; %d drift. Took %v.", len(rulings), count[measure.OK], count[measure.Regressed],
 		count[measure.Inconclusive], len(drifts), roundTime(time.Since(begin)))
+	fmt.Println(sum)
+	alertOf(slowed(suite.Config(), plan.Speeds, rulings, drifts), func(w io.Writer) error { return gateMarkdown(w, sum, rulings, drifts) })
 	switch {
 	case count[measure.Regressed] > 0 || len(drifts) > 0:
 		return errRegression
@@ -159,7 +163,7 @@ func gate(ctx context.Context, suite *posetest.Suite, bouts []posetest.Bout, c p
 	return suite.Gate(ctx, bouts, c, policy, func(b posetest.Bout) { bar.step(b.String()) })
 }
 
-func printRulings(rulings []posetest.Ruling) {
+func rulingsTable(rulings []posetest.Ruling) table.Writer {
 	t := newTable("cell", "against", "wall time", "processor time", "p", "verdict")
 	for _, r := range rulings {
 		cell := fmt.Sprintf("%s %s %s@%s", r.B.Model.ID, r.B.Precision, r.B.Provider, r.B.ORT)
@@ -169,7 +173,11 @@ func printRulings(rulings []posetest.Ruling) {
 		}
 		t.AppendRow([]any{cell, r.Against, wall, cpu, fmt.Sprintf("%.2g", r.P), r.Verdict})
 	}
-	t.Render()
+	return t
+}
+
+func printRulings(rulings []posetest.Ruling) {
+	rulingsTable(rulings).Render()
 	for _, r := range rulings {
 		if r.Verdict != measure.OK {
 			fmt.Printf("%s: %s: %s (%s)\n", r.Verdict, r.Bout, r.Finding.Why, r.Bout.Why)

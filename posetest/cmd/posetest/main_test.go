@@ -42,7 +42,7 @@ func command(t *testing.T, env []string, args ...string) *run {
 	require.NoError(t, err)
 	r := &run{Cmd: exec.Command(program, args...), tmp: t.TempDir()}
 	for _, variable := range os.Environ() {
-		if !strings.HasPrefix(variable, "POSETEST_") && !strings.HasPrefix(variable, "CI=") || strings.HasPrefix(variable, "POSETEST_CACHE=") {
+		if !strings.HasPrefix(variable, "POSETEST_") && !strings.HasPrefix(variable, "GITHUB_") && !strings.HasPrefix(variable, "CI=") || strings.HasPrefix(variable, "POSETEST_CACHE=") {
 			r.Env = append(r.Env, variable)
 		}
 	}
