@@ -3,7 +3,7 @@
 BIN := bin/posetest$(if $(filter Windows_NT,$(OS)),.exe)
 GO_TEST_FLAGS ?= -timeout 30m
 
-.PHONY: help report test junit merge newest page bench gate gate-selftest claims scaling models yolo lint clean $(BIN)
+.PHONY: help report test junit merge newest readme page bench gate gate-selftest claims scaling models yolo lint clean $(BIN)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ bench: $(BIN) ## time what loads, for benchstat; MODEL=… PRECISION=… PROVIDE
 	@$(BIN) bench $(if $(MODEL),--models '$(MODEL)') $(if $(PRECISION),--precisions '$(PRECISION)') $(if $(PROVIDER),--providers '$(PROVIDER)') \
 		$(if $(ORT),--runtimes '$(ORT)') $(if $(KINDS),--kinds '$(KINDS)') $(if $(COUNT),--count '$(COUNT)') $(BENCH_FLAGS)
 
+readme: models ## run the matrix and write it into README.md
+	@$(BIN) report --readme README.md $(REPORT_FLAGS)
+
 page: ## look at the HTML report in headless Chromium
 	go test -tags browser -run TestBrowser ./posetest/report
 
@@ -49,7 +52,7 @@ gate: models ## hold each cell to its bar of speed, and the newest runtime to th
 
 TRIALS ?= 100
 gate-selftest: $(BIN) ## prove the gate with slowdowns that are put in; writes docs/gate-power.md; takes an hour
-	@$(BIN) gate selftest --trials $(TRIALS) --out docs/gate-power.md
+	@$(BIN) gate selftest --trials $(TRIALS) --log docs/gate-power.jsonl --out docs/gate-power.md
 
 claims: models ## measure what was promised of zero-copy tensors, arena, fusion and INT8; writes docs/claims.md
 	@$(BIN) claims --out docs/claims.md $(CLAIMS_FLAGS)

@@ -82,63 +82,77 @@ func (w *warm) turn(ctx context.Context, runs int) ([]worker.Sample, error) {
 	return samples, err
 }
 
-// A Contest says how two sides are compared. The zero value has the defaults.
+// A Contest says how sides are compared. The zero value has the defaults.
 type Contest struct {
 	Pairs    int           // default 20
-	Pair     time.Duration // a pair takes about so long: both sides run by turns, once each at least; default 400 ms
-	Restarts int           // pairs after which both workers are started anew, since a process may be lucky as a whole; default 10
+	Pair     time.Duration // a pair takes two sides about so long, by turns of one run each, if nothing disturbs; default 200 ms
+	Restarts int           // pairs after which all workers are started anew, since a process may be lucky as a whole; default 10
 	Seed     uint64        // of the order of the turns
 }
 
-// A Pair is some turns of each side: A's i-th run and B's were taken one directly after the other.
-type Pair struct{ A, B []worker.Sample }
+// A Round is some turns of each side, by side: the i-th runs of all were taken one directly after the other.
+type Round [][]worker.Sample
 
-// Fastest are the pairs' times in seconds, of the fastest run on each side: what disturbs a run makes it slower, never
-// faster.
-func Fastest(pairs []Pair, clock func(worker.Sample) time.Duration) (a, b []float64) {
-	fastest := func(samples []worker.Sample) float64 {
-		best := clock(samples[0])
-		for _, s := range samples[1:] {
-			best = min(best, clock(s))
-		}
-		return best.Seconds()
-	}
-	for _, p := range pairs {
-		a, b = append(a, fastest(p.A)), append(b, fastest(p.B))
-	}
-	return a, b
-}
-
-// Compare lets two sides take turns and compares their times on the clock and of the processor.
+// Compare lets two sides take turns and compares B's times with A's, on the clock and of the processor.
 func (s *Suite) Compare(ctx context.Context, a, b Side, c Contest) (measure.Comparison, error) {
-	pairs, err := s.Pairs(ctx, a, b, c)
+	all, err := s.CompareAll(ctx, a, []Side{b}, c)
 	if err != nil {
 		return measure.Comparison{}, err
 	}
-	wall, err := measure.Paired(Fastest(pairs, func(s worker.Sample) time.Duration { return s.Wall }))
-	if err != nil {
-		return measure.Comparison{}, fmt.Errorf("%w: %w", ErrSetup, err)
-	}
-	cpu, err := measure.Paired(Fastest(pairs, func(s worker.Sample) time.Duration { return s.CPU }))
-	if err != nil {
-		return measure.Comparison{}, fmt.Errorf("%w: processor time: %w", ErrSetup, err)
-	}
-	return measure.Comparison{Wall: wall, CPU: cpu}, nil
+	return all[0], nil
 }
 
-// Pairs lets two sides take turns, in random order, both warm.
-func (s *Suite) Pairs(ctx context.Context, a, b Side, c Contest) ([]Pair, error) {
-	c.Pairs, c.Pair, c.Restarts = orDefault(c.Pairs, 20), orDefault(c.Pair, 400*time.Millisecond), orDefault(c.Restarts, 10)
+// CompareAll is Compare for several sides against one, all of which take turns.
+func (s *Suite) CompareAll(ctx context.Context, a Side, others []Side, c Contest) ([]measure.Comparison, error) {
+	rounds, err := s.Rounds(ctx, append([]Side{a}, others...), c)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]measure.Comparison, len(others))
+	for i := range all {
+		for _, clock := range []struct {
+			name  string
+			time  func(worker.Sample) time.Duration
+			ratio *measure.Ratio
+		}{
+			{"time on the clock", func(s worker.Sample) time.Duration { return s.Wall }, &all[i].Wall},
+			{"processor time", func(s worker.Sample) time.Duration { return s.CPU }, &all[i].CPU},
+		} {
+			if *clock.ratio, err = measure.Paired(fastest(rounds, 0, clock.time), fastest(rounds, i+1, clock.time)); err != nil {
+				return nil, fmt.Errorf("%w: %s: %w", ErrSetup, clock.name, err)
+			}
+		}
+	}
+	return all, nil
+}
+
+// fastest are a side's times in seconds, of the fastest run in each round: what disturbs a run makes it slower, never
+// faster.
+func fastest(rounds []Round, side int, clock func(worker.Sample) time.Duration) []float64 {
+	times := make([]float64, len(rounds))
+	for i, r := range rounds {
+		best := clock(r[side][0])
+		for _, sample := range r[side][1:] {
+			best = min(best, clock(sample))
+		}
+		times[i] = best.Seconds()
+	}
+	return times
+}
+
+// Rounds lets sides take turns, in random order, all warm.
+func (s *Suite) Rounds(ctx context.Context, sides []Side, c Contest) ([]Round, error) {
+	c.Pairs, c.Pair, c.Restarts = orDefault(c.Pairs, 20), orDefault(c.Pair, 200*time.Millisecond), orDefault(c.Restarts, 10)
 	random := rand.New(rand.NewPCG(c.Seed, 0))
-	var pairs []Pair
-	for len(pairs) < c.Pairs {
-		more, err := s.pairs(ctx, a, b, min(c.Restarts, c.Pairs-len(pairs)), c.Pair, random)
+	var rounds []Round
+	for len(rounds) < c.Pairs {
+		more, err := s.rounds(ctx, sides, min(c.Restarts, c.Pairs-len(rounds)), c.Pair, random)
 		if err != nil {
 			return nil, err
 		}
-		pairs = append(pairs, more...)
+		rounds = append(rounds, more...)
 	}
-	return pairs, nil
+	return rounds, nil
 }
 
 func orDefault[T comparable](v, otherwise T) T {
@@ -149,39 +163,64 @@ func orDefault[T comparable](v, otherwise T) T {
 	return v
 }
 
-func (s *Suite) pairs(ctx context.Context, a, b Side, n int, length time.Duration, random *rand.Rand) ([]Pair, error) {
-	sides := [2]*warm{}
-	var once time.Duration             // a run of each
-	for _, i := range random.Perm(2) { // the one that starts later has other memory
-		side := a
-		if i == 1 {
-			side = b
-		}
-		w, err := s.warm(ctx, side)
+// A round ends once each side had enough runs that nothing disturbed, those within a share of the side's fastest run so
+// far, but not before it had its turns, and not after some times as many. The rule is the same for all sides, so that it favours none.
+const (
+	undisturbed = 1.1
+	enough      = 0.5 // of the turns
+	patience    = 4   // times the turns
+)
+
+// rounds are n of them with the same workers.
+func (s *Suite) rounds(ctx context.Context, sides []Side, n int, length time.Duration, random *rand.Rand) ([]Round, error) {
+	workers := make([]*warm, len(sides))
+	best := make([]time.Duration, len(sides))
+	var once time.Duration                      // a run of each
+	for _, i := range random.Perm(len(sides)) { // the one that starts later has other memory
+		w, err := s.warm(ctx, sides[i])
 		if err != nil {
 			return nil, err
 		}
 		defer w.Close()
-		sides[i] = w
+		workers[i] = w
 		sample, err := w.turn(ctx, 1)
 		if err != nil {
-			return nil, setupUnlessDone(ctx, fmt.Errorf("%s: %w", side.Cell, err))
+			return nil, setupUnlessDone(ctx, fmt.Errorf("%s: %w", sides[i].Cell, err))
 		}
-		once += sample[0].Wall
+		best[i] = sample[0].Wall
+		once += best[i]
 	}
-	turns := max(1, int(length/max(once, 1)))
-	pairs := make([]Pair, n)
-	for k := range pairs {
-		for range turns {
-			for _, i := range random.Perm(2) {
-				samples, err := sides[i].turn(ctx, 1)
+	turns := max(1, int(length*time.Duration(len(sides))/2/max(once, 1)))
+	all := make([]Round, n)
+	for k := range all {
+		round := make(Round, len(sides))
+		for turn := 0; turn < turns || turn < patience*turns && !calm(round, best, enough*float64(turns)); turn++ {
+			for _, i := range random.Perm(len(sides)) {
+				sample, err := workers[i].turn(ctx, 1)
 				if err != nil {
-					return nil, setupUnlessDone(ctx, fmt.Errorf("%s: %w", [2]Side{a, b}[i].Cell, err))
+					return nil, setupUnlessDone(ctx, fmt.Errorf("%s: %w", sides[i].Cell, err))
 				}
-				of := [2]*[]worker.Sample{&pairs[k].A, &pairs[k].B}[i]
-				*of = append(*of, samples...)
+				round[i] = append(round[i], sample[0])
+				best[i] = min(best[i], sample[0].Wall)
 			}
 		}
+		all[k] = round
 	}
-	return pairs, nil
+	return all, nil
+}
+
+// calm tells whether each side had so many runs that nothing disturbed.
+func calm(round Round, best []time.Duration, wanted float64) bool {
+	for i, samples := range round {
+		n := 0
+		for _, sample := range samples {
+			if float64(sample.Wall) <= undisturbed*float64(best[i]) {
+				n++
+			}
+		}
+		if float64(n) < wanted {
+			return false
+		}
+	}
+	return true
 }

@@ -138,11 +138,11 @@ func (s *Suite) Gate(ctx context.Context, bouts []Bout, c Contest, policy measur
 	again := judge(policy, second)
 	joined := map[int]measure.Comparison{}
 	for i, comparison := range second {
-		joined[i] = measure.Comparison{Wall: first[i].Wall.Join(comparison.Wall), CPU: first[i].CPU.Join(comparison.CPU), Limit: comparison.Limit}
+		joined[i] = first[i].Join(comparison)
 	}
 	for i, f := range judge(policy, joined) {
 		rulings[i].Comparison, rulings[i].Repeated = joined[i], true
-		rulings[i].Finding = confirmed(rulings[i].Finding, again[i], f)
+		rulings[i].Finding = Confirmed(rulings[i].Finding, again[i], f)
 	}
 	for i, err := range failed {
 		rulings[i] = notMeasured(bouts[i], err)
@@ -175,9 +175,9 @@ func judge(policy measure.Policy, some map[int]measure.Comparison) map[int]measu
 	return findings
 }
 
-// confirmed is the finding of a bout that was run twice: both runs must say that it regressed, and their pairs together
+// Confirmed is the finding of a bout that was run twice: both runs must say that it regressed, and their pairs together
 // must say that it did not.
-func confirmed(first, second, together measure.Finding) measure.Finding {
+func Confirmed(first, second, together measure.Finding) measure.Finding {
 	switch {
 	case first.Verdict == measure.Regressed && second.Verdict == measure.Regressed:
 		together.Verdict = measure.Regressed

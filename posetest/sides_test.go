@@ -157,25 +157,27 @@ func TestConfirmed(t *testing.T) {
 		{unsure, unsure, unsure, unsure, "too noisy twice"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			assert.Equal(t, row.want, confirmed(finding(row.first), finding(row.second), finding(row.together)).Verdict)
+			assert.Equal(t, row.want, Confirmed(finding(row.first), finding(row.second), finding(row.together)).Verdict)
 		})
 	}
 }
 
-// The turns of a contest: as many pairs as were asked for, each with as many runs on both sides, and never a side that
-// always goes first.
-func TestPairs(t *testing.T) {
+// The turns of a contest: as many rounds as were asked for, each with as many runs on every side.
+func TestRounds(t *testing.T) {
 	s, base := timing(t)
 	side, err := s.Side(t.Context(), base, io.Discard)
 	require.NoError(t, err)
-	pairs, err := s.Pairs(t.Context(), side, side, Contest{Pairs: 7, Pair: 30 * time.Millisecond, Restarts: 3})
+	rounds, err := s.Rounds(t.Context(), []Side{side, side, side}, Contest{Pairs: 7, Pair: 50 * time.Millisecond, Restarts: 3})
 	require.NoError(t, err)
-	require.Len(t, pairs, 7)
-	for _, p := range pairs {
-		assert.Len(t, p.B, len(p.A))
-		for _, sample := range append(p.A, p.B...) {
-			assert.Positive(t, sample.Wall)
-			assert.Positive(t, sample.CPU)
+	require.Len(t, rounds, 7)
+	for _, r := range rounds {
+		require.Len(t, r, 3)
+		for _, samples := range r {
+			assert.Len(t, samples, len(r[0]))
+			for _, sample := range samples {
+				assert.Positive(t, sample.Wall)
+				assert.Positive(t, sample.CPU)
+			}
 		}
 	}
 }

@@ -11,6 +11,11 @@ type Comparison struct {
 	Limit     Limit
 }
 
+// Join is the comparison by the pairs of both.
+func (c Comparison) Join(d Comparison) Comparison {
+	return Comparison{Wall: c.Wall.Join(d.Wall), CPU: c.CPU.Join(d.CPU), Limit: c.Limit}
+}
+
 // A Limit is what a ratio may be at least and at most. 0 is no limit.
 type Limit struct {
 	Low  float64 `json:"low,omitempty"`

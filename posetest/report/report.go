@@ -56,6 +56,18 @@ func (p Page) Unexpected() []Result {
 	return all
 }
 
+// Matrix writes the matrix alone, and its summary, as the terminal shows them.
+func (p Page) Matrix(w io.Writer) error {
+	p = p.sorted()
+	for _, m := range p.matrices(Style{}) {
+		if _, err := fmt.Fprintf(w, "%s\n\n", m.Render()); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintln(w, p.Summary())
+	return err
+}
+
 // Text writes the page for a terminal.
 func (p Page) Text(w io.Writer, style Style) {
 	p = p.sorted()

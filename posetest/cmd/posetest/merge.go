@@ -31,7 +31,7 @@ there once; what is of another version, was cut, or does not belong together is 
 			if err != nil {
 				return err
 			}
-			return present(*cfg, merged, before, out)
+			return present(*cfg, merged, before, out, "")
 		},
 	}
 	sinceFlag(cmd, &since)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/renameio/v2/maybe"
 	"github.com/posetest/suite/posetest"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/pose"
@@ -26,6 +27,7 @@ type reporting struct {
 	ap           bool
 	from, since  string
 	out          string
+	readme       string
 	shardOfCells posetest.Shard
 	before       *observe.Set
 }
@@ -74,7 +76,7 @@ Families for --family: ` + strings.Join(pose.Families(), ", ") + ".",
 			if err != nil {
 				return err
 			}
-			return present(*cfg, set, r.before, r.out)
+			return present(*cfg, set, r.before, r.out, r.readme)
 		},
 	}
 	f := cmd.Flags()
@@ -92,6 +94,7 @@ Families for --family: ` + strings.Join(pose.Families(), ", ") + ".",
 	f.StringVar(&r.from, "from", "", "make the report of this observations.jsonl, and run nothing")
 	sinceFlag(cmd, &r.since)
 	f.StringVar(&r.out, "out", "report", "folder to write to")
+	f.StringVar(&r.readme, "readme", "", "write the matrix into this Markdown file as well, between the lines "+matrixBegin+" and "+matrixEnd)
 	return cmd
 }
 
@@ -160,7 +163,7 @@ func runReport(cmd *cobra.Command, cfg posetest.Config, r reporting) error {
 			return err
 		}
 	}
-	err = present(suite.Config(), observe.Set{Parts: []observe.Part{part}, Observations: all}, r.before, r.out)
+	err = present(suite.Config(), observe.Set{Parts: []observe.Part{part}, Observations: all}, r.before, r.out, r.readme)
 	if err == nil || errors.Is(err, errRegression) {
 		fmt.Fprintf(os.Stderr, "%s\n", efficiency(all, wall, suite.Config().Workers))
 	}
@@ -179,7 +182,7 @@ func efficiency(all []observe.Observation, wall time.Duration, workers int) stri
 }
 
 // present prints the report of a set and writes it down. Its error is [errRegression] if a cell is not as expected.
-func present(cfg posetest.Config, set observe.Set, before *observe.Set, out string) error {
+func present(cfg posetest.Config, set observe.Set, before *observe.Set, out, readme string) error {
 	page, err := posetest.NewPage(cfg, set, before)
 	if err != nil {
 		return err
@@ -194,6 +197,11 @@ func present(cfg posetest.Config, set observe.Set, before *observe.Set, out stri
 	page.Text(os.Stdout, styleOf(os.Stdout))
 	if err := writeAll(out, files); err != nil {
 		return err
+	}
+	if readme != "" {
+		if err := writeMatrix(readme, page); err != nil {
+			return err
+		}
 	}
 	for _, f := range files {
 		fmt.Fprintln(os.Stderr, "written:", filepath.Join(out, f.name))
@@ -288,4 +296,28 @@ func styleOf(f *os.File) report.Style {
 		width = 0
 	}
 	return report.Style{Width: width, Color: os.Getenv("NO_COLOR") == ""}
+}
+
+// What stands around the matrix in a Markdown file.
+const (
+	matrixBegin = "<!-- matrix -->"
+	matrixEnd   = "<!-- end of matrix -->"
+)
+
+// writeMatrix puts the matrix between the marks of a Markdown file.
+func writeMatrix(path string, page report.Page) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("--readme: %w", err)
+	}
+	before, rest, begins := strings.Cut(string(text), matrixBegin+"\n")
+	_, after, ends := strings.Cut(rest, matrixEnd)
+	if !begins || !ends {
+		return fmt.Errorf("--readme: %s has no lines %s and %s; write them where the matrix is to be", path, matrixBegin, matrixEnd)
+	}
+	var matrix strings.Builder
+	if err := page.Matrix(&matrix); err != nil {
+		return err
+	}
+	return maybe.WriteFile(path, []byte(before+matrixBegin+"\n```\n"+matrix.String()+"```\n"+matrixEnd+after), 0o644)
 }

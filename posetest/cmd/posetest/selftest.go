@@ -1,11 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,13 +25,14 @@ import (
 func selftestCommand(cfg *posetest.Config) *cobra.Command {
 	var c posetest.Contest
 	var trials int
-	var out string
+	var out, log string
 	cmd := &cobra.Command{
 		Use:   "selftest",
 		Short: "Prove the gate: how often does it find slowdowns that were put in, and how often does it alarm without one?",
 		Long: `Runs the gate again and again on one cell against itself, with slowdowns of 0, 2, 3 and 5 % put into the worker after
-each real inference; on the machine as it is, and beside a load generator. Writes the table of what was found.`,
-		Example: "  posetest gate selftest --trials 100 --out docs/gate-power.md\n  posetest gate selftest --trials 5 --models yolov8n-pose",
+each real inference; on the machine as it is, and beside a load on every core, by turns. The sides of a trial share their first
+side: five workers take turns. --out has the table; --log, a line a trial, lets a run that was ended go on.`,
+		Example: "  posetest gate selftest --trials 100 --log docs/gate-power.jsonl --out docs/gate-power.md\n  posetest gate selftest --trials 5 --models yolov8n-pose",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(cfg.Models) == 0 {
@@ -38,35 +44,41 @@ each real inference; on the machine as it is, and beside a load generator. Write
 				return err
 			}
 			cfg.Runtimes = newest
-			if c.Pair == 0 {
-				c.Pair = 60 * time.Millisecond
-			}
 			if trials == 0 {
 				trials = 100
 			}
-			return runSelftest(cmd.Context(), *cfg, c, trials, out)
+			return runSelftest(cmd.Context(), *cfg, c, trials, out, log)
 		},
 	}
 	contestFlags(cmd, cfg, &c)
-	cmd.Flags().IntVar(&trials, "trials", 0, "trials of each slowdown, in each condition, and half as many again without one (default 100)")
+	cmd.Flags().IntVar(&trials, "trials", 0, "trials of each slowdown in each condition (default 100)")
 	cmd.Flags().StringSliceVar(&cfg.Models, "models", nil, "the model, by id (default movenet-lightning)")
 	cmd.Flags().StringVar(&out, "out", "", "file for the table, beside standard output")
+	cmd.Flags().StringVar(&log, "log", "", "file of trials to add to, and to go on with")
 	return cmd
 }
 
 // slowdowns are put into the worker, as shares of each run's processor time.
 var slowdowns = []float64{0, 0.02, 0.03, 0.05}
 
-// A power is what the gate said of one slowdown in one condition.
-type power struct {
-	slowdown float64
-	beside   string
-	said     map[measure.Verdict]int
-	trials   int
-	took     time.Duration
+// A trial is what the gate said of each slowdown, in one condition.
+type trial struct {
+	Cell     observe.Cell      `json:"cell"`
+	Machine  observe.Machine   `json:"machine"`
+	Contest  posetest.Contest  `json:"contest"`
+	Loaded   bool              `json:"loaded"` // beside a load on every core
+	Verdicts []measure.Verdict `json:"verdicts"`
+	Ratios   []float64         `json:"ratios"` // of processor time, by slowdown
+	Took     time.Duration     `json:"took_ns"`
 }
 
-func runSelftest(ctx context.Context, cfg posetest.Config, c posetest.Contest, trials int, out string) error {
+// comparable tells whether trials may stand in one table.
+func (t trial) comparable(u trial) bool {
+	t.Contest.Seed, u.Contest.Seed = 0, 0
+	return t.Cell == u.Cell && t.Machine == u.Machine && t.Contest == u.Contest
+}
+
+func runSelftest(ctx context.Context, cfg posetest.Config, c posetest.Contest, trials int, out, log string) error {
 	suite := posetest.New(cfg)
 	plan, err := suite.Plan(ctx, os.Stderr)
 	if err != nil {
@@ -75,81 +87,181 @@ func runSelftest(ctx context.Context, cfg posetest.Config, c posetest.Contest, t
 	if len(plan.Cells) != 1 {
 		return fmt.Errorf("selftest runs one cell, and %d match", len(plan.Cells))
 	}
-	side := posetest.Side{Planned: plan.Cells[0]}
-	conditions := []struct {
-		name string
-		load func(context.Context) (stop func())
-	}{{"nothing", func(context.Context) func() { return func() {} }}, {"a load on every core", startLoad}}
-	total := 0
-	for _, slowdown := range slowdowns {
-		total += len(conditions) * trialsOf(trials, slowdown)
+	now := trial{Cell: plan.Cells[0].Cell, Machine: observe.ThisMachine(), Contest: c}
+	all, err := readTrials(log, now)
+	if err != nil {
+		return err
 	}
-	bar := newBar(total, "trials")
-	defer bar.stop()
-	var all []power
-	seed := c.Seed
-	for _, condition := range conditions {
-		stop := condition.load(ctx)
-		for _, slowdown := range slowdowns {
-			p := power{slowdown: slowdown, beside: condition.name, said: map[measure.Verdict]int{}, trials: trialsOf(trials, slowdown)}
-			begin := time.Now()
-			for range p.trials {
-				slowed := side
-				slowed.Timing.Slowdown = slowdown
-				bout := posetest.Bout{A: side, B: slowed, Limit: measure.Limit{High: 1}, Against: "itself"}
-				seed += 1000
-				c.Seed = seed
-				rulings, err := suite.Gate(ctx, []posetest.Bout{bout}, c, measure.Policy{}, func(posetest.Bout) {})
-				if err == nil {
-					err = rulings[0].Err
-				}
-				if err != nil {
-					stop()
-					return err
-				}
-				p.said[rulings[0].Verdict]++
-				bar.step(fmt.Sprintf("%.0f %% beside %s", 100*slowdown, condition.name))
+	done := func(loaded bool) (n int) {
+		for _, t := range all {
+			if t.Loaded == loaded {
+				n++
 			}
-			p.took = time.Since(begin)
-			all = append(all, p)
-			fmt.Fprintln(os.Stderr, p)
 		}
-		stop()
+		return n
 	}
-	text := powerTable(all, side, trials)
+	bar := newBar(2*trials, "trials")
+	for range all {
+		bar.step("before")
+	}
+	for len(all) < 2*trials && err == nil {
+		now.Loaded = done(true) < done(false)
+		now.Contest.Seed = c.Seed + uint64(len(all))*1000
+		t, problem := now.run(ctx, suite, plan.Cells[0])
+		if err = problem; err == nil {
+			all = append(all, t)
+			err = writeTrials(log, all)
+		}
+		bar.step(fmt.Sprintf("loaded: %v", now.Loaded))
+	}
+	bar.stop()
+	if len(all) == 0 {
+		return err
+	}
+	text := powerTable(all)
 	fmt.Print(text)
-	if out == "" {
+	if out != "" {
+		err = errors.Join(err, maybe.WriteFile(out, []byte(text), 0o644))
+	}
+	return err
+}
+
+// run is one trial: what `posetest gate` would say of each slowdown.
+func (t trial) run(ctx context.Context, suite *posetest.Suite, cell posetest.Planned) (trial, error) {
+	if t.Loaded {
+		defer startLoad(ctx)()
+	}
+	base := posetest.Side{Planned: cell}
+	policy := measure.Policy{}
+	look := func(seed uint64, which []int) (map[int]measure.Comparison, error) {
+		var sides []posetest.Side
+		for _, i := range which {
+			slowed := base
+			slowed.Timing.Slowdown = slowdowns[i]
+			sides = append(sides, slowed)
+		}
+		contest := t.Contest
+		contest.Seed += seed
+		comparisons, err := suite.CompareAll(ctx, base, sides, contest)
+		if err != nil {
+			return nil, err
+		}
+		seen := map[int]measure.Comparison{}
+		for k, i := range which {
+			comparisons[k].Limit = measure.Limit{High: 1}
+			seen[i] = comparisons[k]
+		}
+		return seen, nil
+	}
+	begin := time.Now()
+	var every, doubtful []int
+	for i := range slowdowns {
+		every = append(every, i)
+	}
+	first, err := look(1, every)
+	if err != nil {
+		return t, err
+	}
+	judge := func(c measure.Comparison) measure.Finding { return policy.Judge([]measure.Comparison{c})[0] }
+	t.Verdicts, t.Ratios = make([]measure.Verdict, len(slowdowns)), make([]float64, len(slowdowns))
+	for i := range slowdowns {
+		t.Verdicts[i], t.Ratios[i] = judge(first[i]).Verdict, first[i].CPU.Ratio
+		if t.Verdicts[i] != measure.OK {
+			doubtful = append(doubtful, i)
+		}
+	}
+	if len(doubtful) > 0 {
+		second, err := look(2, doubtful)
+		if err != nil {
+			return t, err
+		}
+		for _, i := range doubtful {
+			together := first[i].Join(second[i])
+			t.Verdicts[i] = posetest.Confirmed(judge(first[i]), judge(second[i]), judge(together)).Verdict
+			t.Ratios[i] = together.CPU.Ratio
+		}
+	}
+	t.Took = time.Since(begin)
+	return t, nil
+}
+
+func powerTable(all []trial) string {
+	m := all[0].Machine
+	var b strings.Builder
+	fmt.Fprintf(&b, "# What the gate finds\n\nMade by `make gate-selftest` on %s, %d cores, %s, class %s: the gate with its defaults (20 pairs, a second run to confirm)\n"+
+		"on %s against itself, with a slowdown put into the worker after each real inference. Each\n"+
+		"trial has workers of its own, and one first side for its four slowdowns; the trials are in gate-power.jsonl.\n\n", m.CPU, m.Core, m.Platform(), m.ISA, all[0].Cell)
+	t := newTable("slowdown", "beside", "trials", "regressed", "ok", "inconclusive", "found", "ratio seen, median")
+	t.SetOutputMirror(nil)
+	var took time.Duration
+	for _, loaded := range []bool{false, true} {
+		for i, slowdown := range slowdowns {
+			said, trials := map[measure.Verdict]int{}, 0
+			var ratios []float64
+			for _, t := range all {
+				if t.Loaded == loaded {
+					said[t.Verdicts[i]]++
+					trials++
+					ratios = append(ratios, t.Ratios[i])
+				}
+			}
+			if trials == 0 {
+				continue
+			}
+			slices.Sort(ratios)
+			beside := map[bool]string{false: "nothing", true: "a load on every core"}[loaded]
+			t.AppendRow([]any{fmt.Sprintf("%.0f %%", 100*slowdown), beside, trials, said[measure.Regressed], said[measure.OK], said[measure.Inconclusive],
+				fmt.Sprintf("%.0f %%", 100*float64(said[measure.Regressed])/float64(trials)), fmt.Sprintf("%.3f", ratios[trials/2])})
+		}
+	}
+	for _, t := range all {
+		took += t.Took
+	}
+	b.WriteString(t.RenderMarkdown())
+	fmt.Fprintf(&b, "\n\n%d trials took %v.\n", len(all), took.Round(time.Second))
+	return b.String()
+}
+
+// readTrials reads what an earlier run left, which must be of the same kind.
+func readTrials(path string, now trial) ([]trial, error) {
+	if path == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--log: %w", err)
+	}
+	var all []trial
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	for dec.More() {
+		var t trial
+		if err := dec.Decode(&t); err != nil {
+			return nil, fmt.Errorf("--log: %s: trial %d: %w; remove it, or begin another file", path, len(all)+1, err)
+		}
+		if !t.comparable(now) || len(t.Verdicts) != len(slowdowns) || len(t.Ratios) != len(slowdowns) {
+			return nil, fmt.Errorf("--log: %s: trial %d is of another cell, machine or contest; begin another file", path, len(all)+1)
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+func writeTrials(path string, all []trial) error {
+	if path == "" {
 		return nil
 	}
-	return maybe.WriteFile(out, []byte(text), 0o644)
-}
-
-func trialsOf(trials int, slowdown float64) int {
-	if slowdown == 0 {
-		return trials * 3 / 2
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	for _, t := range all {
+		if err := enc.Encode(t); err != nil {
+			return err
+		}
 	}
-	return trials
-}
-
-func (p power) String() string {
-	return fmt.Sprintf("%.0f %% beside %s: %d trials, %d regressed, %d ok, %d inconclusive, %v a trial", 100*p.slowdown, p.beside, p.trials,
-		p.said[measure.Regressed], p.said[measure.OK], p.said[measure.Inconclusive], (p.took / time.Duration(p.trials)).Round(10*time.Millisecond))
-}
-
-func powerTable(all []power, side posetest.Side, trials int) string {
-	machine := observe.ThisMachine()
-	var b strings.Builder
-	fmt.Fprintf(&b, "# What the gate finds\n\nMade by `make gate-selftest` (%d trials) on %s, %d cores, %s, class %s: the gate with 20 pairs, its\n"+
-		"default, on %s against itself, with a slowdown put into the worker after each real inference. Pairs are of 60 ms, where those of a\n"+
-		"real gate are of 400 ms, so that a real gate sees no less.\n\n", trials, machine.CPU, machine.Core, machine.Platform(), machine.ISA, side.Cell)
-	t := newTable("slowdown", "beside", "trials", "regressed", "ok", "inconclusive", "found", "time of a trial")
-	t.SetOutputMirror(nil)
-	for _, p := range all {
-		t.AppendRow([]any{fmt.Sprintf("%.0f %%", 100*p.slowdown), p.beside, p.trials, p.said[measure.Regressed], p.said[measure.OK],
-			p.said[measure.Inconclusive], fmt.Sprintf("%.0f %%", 100*float64(p.said[measure.Regressed])/float64(p.trials)), (p.took / time.Duration(p.trials)).Round(10 * time.Millisecond)})
-	}
-	b.WriteString(t.RenderMarkdown() + "\n")
-	return b.String()
+	return maybe.WriteFile(path, b.Bytes(), 0o644)
 }
 
 // startLoad keeps every core busy by fits and starts, as other programs do, until stop is called.
