@@ -12,15 +12,17 @@ import (
 // Data flows one way: what each package may import of this module. ARCHITECTURE.md says why.
 func TestImports(t *testing.T) {
 	const module = "github.com/posetest/suite/"
-	everything := []string{"catalog", "coco", "diagnose", "drift", "expect", "golden", "measure", "observe", "onnx", "ortlib", "pose", "report", "session", "tensor", "worker"}
+	everything := []string{"alert", "catalog", "coco", "diagnose", "drift", "expect", "golden", "measure", "observe", "onnx", "ortlib", "pose", "reduce", "report", "session", "tensor", "worker"}
 	may := map[string][]string{
 		"tensor":       {},
+		"alert":        {},
 		"measure":      {},
 		"pose":         {"tensor", "pose/internal"},
 		"onnx":         {"tensor"},
 		"session":      {"tensor"},
 		"catalog":      {"tensor"},
 		"ortlib":       {},
+		"reduce":       {},
 		"coco":         {"pose"},
 		"observe":      {"pose"},
 		"golden":       {"coco", "observe", "pose"},

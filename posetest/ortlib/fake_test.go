@@ -49,6 +49,14 @@ func fakePip(args []string) int {
 		fmt.Println("pip 99.0 from nowhere (python 3.11)")
 		return 0
 	}
+	if args[0] == "index" {
+		if mode == "unreachable" {
+			fmt.Fprintln(os.Stderr, "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError'\nERROR: No matching distribution found for it")
+			return 1
+		}
+		fmt.Println("onnxruntime-fake (9.10.0)\nAvailable versions: 9.10.0, 9.10.0rc1, 9.9.9, 9.9.8")
+		return 0
+	}
 	calls, err := os.OpenFile(filepath.Join(served, "calls"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		panic(err)

@@ -11,14 +11,16 @@ import (
 
 // targets are the machines that Pin looks for, with the wheel tags that pip is asked for: on Linux one for each glibc
 // that ONNX Runtime was ever built against and that a present system has; macOS tags include all that are lower.
-var targets = []struct {
-	platform string
-	tags     []string
-}{
+var targets = []target{
 	{"darwin/arm64", []string{"macosx_26_0_arm64"}},
 	{"linux/amd64", []string{"manylinux2014_x86_64", "manylinux_2_27_x86_64", "manylinux_2_28_x86_64", "manylinux_2_31_x86_64", "manylinux_2_34_x86_64", "manylinux_2_39_x86_64"}},
 	{"linux/arm64", []string{"manylinux2014_aarch64", "manylinux_2_27_aarch64", "manylinux_2_28_aarch64", "manylinux_2_31_aarch64", "manylinux_2_34_aarch64", "manylinux_2_39_aarch64"}},
 	{"windows/amd64", []string{"win_amd64"}},
+}
+
+type target struct {
+	platform string // GOOS/GOARCH
+	tags     []string
 }
 
 // pythons are tried in this order, since each release drops the oldest. The library inside is the same for all.
@@ -63,24 +65,33 @@ func Pin(ctx context.Context, s Store, name string) (Runtime, error) {
 	return r, r.validate()
 }
 
-func (s Store) pin(ctx context.Context, r Runtime, dir, platform string, tags []string) (p Platform, err error) {
-	var wheel string
+func (s Store) pin(ctx context.Context, r Runtime, dir, platform string, tags []string) (Platform, error) {
+	wheel, err := s.wheelOf(ctx, r, dir, tags)
+	if err != nil {
+		return Platform{}, err
+	}
+	defer os.RemoveAll(filepath.Dir(wheel))
+	return describe(ctx, wheel, platform)
+}
+
+// wheelOf downloads the wheel of a release into a fresh folder inside dir.
+func (s Store) wheelOf(ctx context.Context, r Runtime, dir string, tags []string) (wheel string, err error) {
 	for _, python := range pythons {
 		wheel, err = s.download(ctx, dir, request{runtime: r, python: python, platforms: tags})
 		if !errors.Is(err, errNoWheel) {
 			break
 		}
 	}
-	if err != nil {
-		return p, err
-	}
-	work := filepath.Dir(wheel)
-	defer os.RemoveAll(work)
+	return wheel, err
+}
+
+// describe takes the sums of a wheel and of its library, and unpacks it beside itself for that.
+func describe(ctx context.Context, wheel, platform string) (p Platform, err error) {
 	p.Wheel = filepath.Base(wheel)
 	if p.WheelSHA256, p.WheelSize, err = sumFile(ctx, wheel); err != nil {
 		return p, err
 	}
-	unpacked := filepath.Join(work, "unpacked")
+	unpacked := filepath.Join(filepath.Dir(wheel), "unpacked")
 	if err := os.Mkdir(unpacked, 0o755); err != nil {
 		return p, err
 	}

@@ -22,9 +22,14 @@ const (
 // CI excepted.
 func installed(t *testing.T) string {
 	t.Helper()
+	return installedRuntime(t, ort)
+}
+
+func installedRuntime(t *testing.T, id string) string {
+	t.Helper()
 	known, err := ortlib.Known()
 	require.NoError(t, err)
-	runtimes, err := ortlib.Select(known, ort)
+	runtimes, err := ortlib.Select(known, id)
 	require.NoError(t, err)
 	store := ortlib.Store{Offline: os.Getenv("POSETEST_OFFLINE") == "1", Log: os.Stderr}
 	if cache := os.Getenv("POSETEST_CACHE"); cache != "" {
