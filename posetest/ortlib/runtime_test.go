@@ -77,7 +77,7 @@ func TestKnown(t *testing.T) {
 	}
 	four, two := []string{"darwin/arm64", "linux/amd64", "linux/arm64", "windows/amd64"}, []string{"linux/amd64", "windows/amd64"}
 	assert.Equal(t, map[string][]string{
-		"onnxruntime@1.22.1": four, "onnxruntime@1.23.2": four, "onnxruntime@1.24.4": four, "onnxruntime@1.32.0": four,
+		"onnxruntime@1.22.1": four, "onnxruntime@1.23.2": four, "onnxruntime@1.24.4": four, "onnxruntime@1.31.1": four, "onnxruntime@1.32.0": four,
 		"onnxruntime-openvino@1.22.0": two, "onnxruntime-openvino@1.23.0": two, "onnxruntime-openvino@1.24.1": two,
 		"onnxruntime-directml@1.24.4": {"windows/amd64"}, "onnxruntime-gpu@1.31.1": {"linux/amd64", "linux/arm64", "windows/amd64"},
 	}, platforms)
