@@ -124,7 +124,9 @@ func bash(t *testing.T, dir, line string, env ...string) (out, err string, code 
 	r := command(t, nil)
 	cmd := exec.Command("bash", "-o", "pipefail", "-c", line)
 	cmd.Dir = dir
-	cmd.Env = append(slices.DeleteFunc(r.Env, func(v string) bool { return strings.HasPrefix(v, beCommand) }), env...)
+	cmd.Env = append(slices.DeleteFunc(r.Env, func(v string) bool { // a user's shell has none of what make tells the makes below it
+		return strings.HasPrefix(v, beCommand) || strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS")
+	}), env...)
 	cmd.Stdout, cmd.Stderr = &r.out, &r.err
 	cmd.Run()
 	return r.out.String(), r.err.String(), cmd.ProcessState.ExitCode()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -29,7 +30,7 @@ too; on standard output stand the rows of golden/support.toml for both sides. Ex
   posetest bisect --model theirs.onnx --family yolov8-pose --provider openvino --by placement >rows.toml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg.Providers = []string{provider}
+			cfg.Providers = []string{cmp.Or(provider, "cpu")}
 			switch {
 			case model == "":
 				return errors.New("name a --model: one of `posetest models list` with its --precision, or a file with its --family")
@@ -63,10 +64,10 @@ too; on standard output stand the rows of golden/support.toml for both sides. Ex
 	f.StringVar(&model, "model", "", "a model of the catalogue, by id, or an ONNX file of your own")
 	f.StringVar(&family, "family", "", "the file's family")
 	f.StringVar(&precision, "precision", "", "the model's precision")
-	f.StringVar(&provider, "provider", "cpu", "execution provider")
+	f.StringVar(&provider, "provider", "", "execution provider (default cpu)")
 	f.StringVar(&b.From, "from", "", "first release, by its runtime's id (default: the oldest known)")
 	f.StringVar(&b.To, "to", "", "last release (default: the newest known)")
-	f.StringVar(&b.By, "by", "load", "what may change: "+strings.Join(posetest.BisectBy(), ", "))
+	f.StringVar(&b.By, "by", "", "what may change: "+strings.Join(posetest.BisectBy(), ", ")+" (default load)")
 	f.StringVar(&moreThan, "more-than", "", "by speed: what counts as a change (default 10%)")
 	contestFlags(cmd, cfg, &b.Contest)
 	return cmd

@@ -79,7 +79,7 @@ func claimsPage(claims []posetest.Claimed, sizes []posetest.Size, threads int) s
 	summary.SetOutputMirror(nil)
 	b.WriteString(summary.RenderMarkdown() + "\n")
 	for _, c := range claims {
-		fmt.Fprintf(&b, "\n## %s: %s\n\nMeasured: %s.\n\n", c.Name, c.Promised, c.How)
+		fmt.Fprintf(&b, "\n## %s: %s\n\nMeasured: %s. %s\n\n", c.Name, c.Promised, c.How, onWhat(c))
 		t := newTable("cell", "on the clock", "of the processor", "answer")
 		t.SetOutputMirror(nil)
 		for _, cell := range c.Cells {
@@ -113,6 +113,27 @@ func count(all []measure.Answer, which measure.Answer) int {
 		}
 	}
 	return n
+}
+
+// onWhat says in a sentence where a claim holds and where it does not.
+func onWhat(c posetest.Claimed) string {
+	where := map[measure.Answer][]string{}
+	for _, cell := range c.Cells {
+		name := strings.Join([]string{cell.Cell.Model, cell.Precision, cell.Provider}, " ")
+		if !slices.Contains(where[cell.Answer], name) {
+			where[cell.Answer] = append(where[cell.Answer], name)
+		}
+	}
+	var parts []string
+	for _, answer := range []measure.Answer{measure.Confirmed, measure.Refuted, measure.Unclear} {
+		if names := where[answer]; len(names) > 0 {
+			parts = append(parts, fmt.Sprintf("**%s** on %s", answer, strings.Join(names, ", ")))
+		}
+	}
+	if len(parts) == 0 {
+		return "Nothing here could show it."
+	}
+	return strings.Join(parts, "; ") + "."
 }
 
 // spread is the least and the most of a claim's ratios, with their cells.

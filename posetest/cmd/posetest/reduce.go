@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -28,7 +29,7 @@ The model is read with this program alone, and must hold its weights itself.`,
   POSETEST_ORT=/opt/ort/libonnxruntime.so posetest reduce theirs.onnx -o small.onnx`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r.Model = args[0]
+			r.Model, r.Provider = args[0], cmp.Or(r.Provider, "cpu")
 			if r.Tries < 0 {
 				return fmt.Errorf("--tries %d must be 1 or more", r.Tries)
 			}
@@ -41,7 +42,7 @@ The model is read with this program alone, and must hold its weights itself.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.Provider, "provider", "cpu", "execution provider")
+	f.StringVar(&r.Provider, "provider", "", "execution provider (default cpu)")
 	f.StringVar(&r.Runtime, "runtime", "", "runtime, by id (default $POSETEST_ORT)")
 	f.StringVarP(&out, "out", "o", "small.onnx", "file to write")
 	f.IntVar(&r.Tries, "tries", 0, "take one failure in so many tries for the failure (default: 1 for words, for a crash see above)")
