@@ -46,7 +46,11 @@ func runClaims(cmd *cobra.Command, cfg posetest.Config, c posetest.Contest, out 
 	if err != nil {
 		return err
 	}
-	text := claimsPage(claims, plan.Sizes(), suite.Config().Threads)
+	return printPage(claimsPage(claims, plan.Sizes(), suite.Config().Threads), out)
+}
+
+// printPage prints a page, and writes it to a file if one is named.
+func printPage(text, out string) error {
 	fmt.Print(text)
 	if out == "" {
 		return nil

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/renameio/v2/maybe"
 	"github.com/posetest/suite/posetest"
 	"github.com/posetest/suite/posetest/measure"
 	"github.com/posetest/suite/posetest/observe"
@@ -120,14 +119,7 @@ func runScaling(cmd *cobra.Command, cfg posetest.Config, c posetest.Contest, out
 		}
 		page.WriteString(t.RenderMarkdown() + "\n")
 	}
-	fmt.Print(page.String())
-	if out == "" {
-		return nil
-	}
-	if err := maybe.WriteFile(out, []byte(page.String()), 0o644); err != nil {
-		return fmt.Errorf("--out: %w; choose a file that can be written", err)
-	}
-	return nil
+	return printPage(page.String(), out)
 }
 
 func (s step) measure(ctx context.Context, suite *posetest.Suite, c posetest.Contest) (wall, cpu string, err error) {

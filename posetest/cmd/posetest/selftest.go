@@ -118,12 +118,7 @@ func runSelftest(ctx context.Context, cfg posetest.Config, c posetest.Contest, t
 	if len(all) == 0 {
 		return err
 	}
-	text := powerTable(all)
-	fmt.Print(text)
-	if out != "" {
-		err = errors.Join(err, maybe.WriteFile(out, []byte(text), 0o644))
-	}
-	return err
+	return errors.Join(err, printPage(powerTable(all), out))
 }
 
 // run is one trial: what `posetest gate` would say of each slowdown.
