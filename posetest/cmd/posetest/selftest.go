@@ -24,14 +24,14 @@ import (
 
 func selftestCommand(cfg *posetest.Config) *cobra.Command {
 	var c posetest.Contest
-	var trials int
+	var trials, unchanged int
 	var out, log string
 	cmd := &cobra.Command{
 		Use:   "selftest",
 		Short: "Prove the gate: how often does it find slowdowns that were put in, and how often does it alarm without one?",
 		Long: `Runs the gate again and again on one cell against itself, with slowdowns of 0, 2, 3 and 5 % put into the worker after
 each real inference; on the machine as it is, and beside a load on every core, by turns. The sides of a trial share their first
-side: five workers take turns. --out has the table; --log, a line a trial, lets a run that was ended go on.`,
+side: five workers take turns. Trials without a slowdown go on until there are enough of them. --out has the table; --log, a line a trial, lets a run that was ended go on.`,
 		Example: "  posetest gate selftest --trials 100 --log docs/gate-power.jsonl --out docs/gate-power.md\n  posetest gate selftest --trials 5 --models yolov8n-pose",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -47,11 +47,15 @@ side: five workers take turns. --out has the table; --log, a line a trial, lets 
 			if trials == 0 {
 				trials = 100
 			}
-			return runSelftest(cmd.Context(), *cfg, c, trials, out, log)
+			if !cmd.Flags().Changed("unchanged") {
+				unchanged = 3 * trials
+			}
+			return runSelftest(cmd.Context(), *cfg, c, trials, unchanged, out, log)
 		},
 	}
 	contestFlags(cmd, cfg, &c)
 	cmd.Flags().IntVar(&trials, "trials", 0, "trials of each slowdown in each condition (default 100)")
+	cmd.Flags().IntVar(&unchanged, "unchanged", 0, "trials without a slowdown, in both conditions together (default 3 times --trials)")
 	cmd.Flags().StringSliceVar(&cfg.Models, "models", nil, "the model, by id (default movenet-lightning)")
 	cmd.Flags().StringVar(&out, "out", "", "file for the table, beside standard output")
 	cmd.Flags().StringVar(&log, "log", "", "file of trials to add to, and to go on with")
@@ -61,7 +65,7 @@ side: five workers take turns. --out has the table; --log, a line a trial, lets 
 // slowdowns are put into the worker, as shares of each run's processor time.
 var slowdowns = []float64{0, 0.02, 0.03, 0.05}
 
-// A trial is what the gate said of each slowdown, in one condition.
+// A trial is what the gate said of each slowdown, or of the first alone, in one condition.
 type trial struct {
 	Cell     observe.Cell      `json:"cell"`
 	Machine  observe.Machine   `json:"machine"`
@@ -78,7 +82,7 @@ func (t trial) comparable(u trial) bool {
 	return t.Cell == u.Cell && t.Machine == u.Machine && t.Contest == u.Contest
 }
 
-func runSelftest(ctx context.Context, cfg posetest.Config, c posetest.Contest, trials int, out, log string) error {
+func runSelftest(ctx context.Context, cfg posetest.Config, c posetest.Contest, trials, unchanged int, out, log string) error {
 	suite := posetest.New(cfg)
 	plan, err := suite.Plan(ctx, os.Stderr)
 	if err != nil {
@@ -92,22 +96,29 @@ func runSelftest(ctx context.Context, cfg posetest.Config, c posetest.Contest, t
 	if err != nil {
 		return err
 	}
-	done := func(loaded bool) (n int) {
+	done := func(loaded bool, slowdowns int) (n int) {
 		for _, t := range all {
-			if t.Loaded == loaded {
+			if t.Loaded == loaded && len(t.Verdicts) >= slowdowns {
 				n++
 			}
 		}
 		return n
 	}
-	bar := newBar(2*trials, "trials")
+	bar := newBar(max(2*trials, unchanged), "trials")
 	for range all {
 		bar.step("before")
 	}
-	for len(all) < 2*trials && err == nil {
-		now.Loaded = done(true) < done(false)
+	for err == nil {
+		which := slowdowns
+		if done(true, len(slowdowns)) >= trials && done(false, len(slowdowns)) >= trials {
+			which = slowdowns[:1]
+		}
+		if len(which) == 1 && len(all) >= unchanged {
+			break
+		}
+		now.Loaded = done(true, len(which)) < done(false, len(which))
 		now.Contest.Seed = c.Seed + uint64(len(all))*1000
-		t, problem := now.run(ctx, suite, plan.Cells[0])
+		t, problem := now.run(ctx, suite, plan.Cells[0], which)
 		if err = problem; err == nil {
 			all = append(all, t)
 			err = writeTrials(log, all)
@@ -122,7 +133,7 @@ func runSelftest(ctx context.Context, cfg posetest.Config, c posetest.Contest, t
 }
 
 // run is one trial: what `posetest gate` would say of each slowdown.
-func (t trial) run(ctx context.Context, suite *posetest.Suite, cell posetest.Planned) (trial, error) {
+func (t trial) run(ctx context.Context, suite *posetest.Suite, cell posetest.Planned, slowdowns []float64) (trial, error) {
 	if t.Loaded {
 		defer startLoad(ctx)()
 	}
@@ -185,7 +196,7 @@ func powerTable(all []trial) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# What the gate finds\n\nMade by `make gate-selftest` on %s, %d cores, %s, class %s: the gate with its defaults (20 pairs, a second run to confirm)\n"+
 		"on %s against itself, with a slowdown put into the worker after each real inference. Each\n"+
-		"trial has workers of its own, and one first side for its four slowdowns; the trials are in gate-power.jsonl.\n\n", m.CPU, m.Core, m.Platform(), m.ISA, all[0].Cell)
+		"trial has workers of its own, and one first side for its slowdowns; the trials are in gate-power.jsonl.\n\n", m.CPU, m.Core, m.Platform(), m.ISA, all[0].Cell)
 	t := newTable("slowdown", "beside", "trials", "regressed", "ok", "inconclusive", "found", "ratio seen, median")
 	t.SetOutputMirror(nil)
 	var took time.Duration
@@ -194,7 +205,7 @@ func powerTable(all []trial) string {
 			said, trials := map[measure.Verdict]int{}, 0
 			var ratios []float64
 			for _, t := range all {
-				if t.Loaded == loaded {
+				if t.Loaded == loaded && i < len(t.Verdicts) {
 					said[t.Verdicts[i]]++
 					trials++
 					ratios = append(ratios, t.Ratios[i])
@@ -237,7 +248,7 @@ func readTrials(path string, now trial) ([]trial, error) {
 		if err := dec.Decode(&t); err != nil {
 			return nil, fmt.Errorf("--log: %s: trial %d: %w; remove it, or begin another file", path, len(all)+1, err)
 		}
-		if !t.comparable(now) || len(t.Verdicts) != len(slowdowns) || len(t.Ratios) != len(slowdowns) {
+		if !t.comparable(now) || len(t.Verdicts) == 0 || len(t.Verdicts) > len(slowdowns) || len(t.Ratios) != len(t.Verdicts) {
 			return nil, fmt.Errorf("--log: %s: trial %d is of another cell, machine or contest; begin another file", path, len(all)+1)
 		}
 		all = append(all, t)
