@@ -128,8 +128,8 @@ func (s *Suite) Side(ctx context.Context, w Words, log Log) (Side, error) {
 	return side, nil
 }
 
-// BuildCommit builds the posetest of a commit of the repository that the suite runs in, once, into the cache. It returns
-// the program and the commit's full name.
+// BuildCommit builds the posetest of a commit of the repository that the suite runs in, into the cache, each time anew: what
+// lies there from before has no sum to be checked by, and is not to be run. It returns the program and the commit's full name.
 func (s *Suite) BuildCommit(ctx context.Context, revision string, log Log) (program, commit string, err error) {
 	fail := func(err error) (string, string, error) {
 		return "", "", setupUnlessDone(ctx, fmt.Errorf("build posetest of commit %s: %w", revision, err))
@@ -159,9 +159,6 @@ func (s *Suite) BuildCommit(ctx context.Context, revision string, log Log) (prog
 	if runtime.GOOS == "windows" {
 		program += ".exe"
 	}
-	if _, err := os.Stat(program); err == nil {
-		return program, commit, nil
-	}
 	fmt.Fprintf(log, "building posetest of commit %.12s\n", commit)
 	source, err := os.MkdirTemp(dir, "source-")
 	if err != nil {
@@ -178,8 +175,22 @@ func (s *Suite) BuildCommit(ctx context.Context, revision string, log Log) (prog
 			return fail(err)
 		}
 	}
-	if err := os.Rename(filepath.Join(source, "built"), program); err != nil {
+	built := filepath.Join(source, "built")
+	if same, err := sameFile(built, program); err == nil && same {
+		return program, commit, nil // it may be running, and Windows then lets nobody replace it
+	}
+	if err := os.Rename(built, program); err != nil {
 		return fail(err)
 	}
 	return program, commit, nil
+}
+
+// sameFile tells whether two files hold the same.
+func sameFile(a, b string) (bool, error) {
+	sumA, err := catalog.Sum(a)
+	if err != nil {
+		return false, err
+	}
+	sumB, err := catalog.Sum(b)
+	return sumA == sumB, err
 }

@@ -393,3 +393,6 @@ const grace = 2 * time.Second
 
 // goFatal is the exit code of the Go runtime after a fatal signal, which it reports in the log.
 const goFatal = 2
+
+// Memory is what the worker holds now, in resident bytes; 0 once it is gone.
+func (w *Worker) Memory() int64 { return w.sample() }

@@ -1,0 +1,143 @@
+//go:build unix
+
+package posetest_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/posetest/suite/posetest"
+	"github.com/posetest/suite/posetest/ortlib"
+	"github.com/posetest/suite/posetest/worker"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// full is a count of a long test where POSETEST_FULL asks for it, as the make targets do, and a part of it elsewhere.
+func full(count, part int) int {
+	if os.Getenv("POSETEST_FULL") != "" {
+		return count
+	}
+	return part
+}
+
+// soaked is a cell that loads on every machine, with a photograph for it.
+func soaked(t *testing.T) (posetest.Planned, worker.Model, string) {
+	s := posetest.New(posetest.Config{Models: []string{"movenet-lightning"}, Precisions: []string{"fp32"}, Providers: []string{"cpu"}})
+	plan, err := s.Plan(t.Context(), io.Discard)
+	require.NoError(t, err)
+	p := plan.Cells[len(plan.Cells)-1]
+	return p, worker.Model{Path: p.File.Path, Family: p.Model.Family, Provider: p.Provider, Threads: 1, Inputs: p.Head.Inputs, Outputs: p.Head.Outputs}, plan.Fixtures[0].Path
+}
+
+// Workers leave nothing behind, however many there were and however they ended: no open file, no process, no memory, no
+// temporary file.
+func TestSoakWorkers(t *testing.T) {
+	workers := full(5000, 50)
+	p, model, photograph := soaked(t)
+	t.Setenv("TMPDIR", t.TempDir())
+	spec := worker.Spec{Environ: ortlib.Environ(p.Library, os.Environ()), Timeout: time.Minute}
+	lives := []func(*worker.Worker){
+		func(w *worker.Worker) { // a whole cell
+			_, _, err := w.OpenLibrary(t.Context(), p.Library)
+			require.NoError(t, err)
+			_, err = w.Open(t.Context(), model)
+			require.NoError(t, err)
+			_, err = w.Infer(t.Context(), worker.Inference{Image: photograph})
+			require.NoError(t, err)
+			require.NoError(t, w.Finish(t.Context()))
+		},
+		func(w *worker.Worker) { // a model that is refused
+			_, _, err := w.OpenLibrary(t.Context(), p.Library)
+			require.NoError(t, err)
+			_, err = w.Open(t.Context(), worker.Model{Path: photograph, Provider: "cpu"})
+			var refusal *worker.Refusal
+			require.ErrorAs(t, err, &refusal)
+		},
+		func(w *worker.Worker) { // nobody waits for it any more
+			ctx, cancel := context.WithCancelCause(t.Context())
+			why := errors.New("no longer wanted")
+			time.AfterFunc(time.Millisecond, func() { cancel(why) })
+			for ctx.Err() == nil {
+				w.Ping(ctx)
+			}
+		},
+		func(*worker.Worker) {}, // nothing was asked of it
+	}
+	live := func(i int) {
+		w, err := worker.Start(t.Context(), spec)
+		require.NoError(t, err)
+		defer w.Close()
+		lives[i%len(lives)](w)
+	}
+	for i := range 2 * len(lives) { // what the first of each takes for good
+		live(i)
+	}
+	before := held(t)
+	for i := range workers {
+		live(i)
+	}
+	after := held(t)
+	for begin := time.Now(); (after.files > before.files || after.goroutines > before.goroutines) && time.Since(begin) < 5*time.Second; after = held(t) {
+		time.Sleep(10 * time.Millisecond) // the last goroutines are on their way out
+	}
+	t.Logf("%d workers: %+v before, %+v after", workers, before, after)
+	assert.LessOrEqual(t, after.files, before.files, "open files")
+	assert.LessOrEqual(t, after.goroutines, before.goroutines, "goroutines")
+	assert.LessOrEqual(t, after.heap, before.heap+before.heap/50+1<<16, "bytes of live heap")
+	var status syscall.WaitStatus
+	_, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
+	assert.ErrorIs(t, err, syscall.ECHILD, "no process is left, not even dead")
+	left, err := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "*"))
+	require.NoError(t, err)
+	assert.Empty(t, left, "temporary files")
+}
+
+// holding is what a process holds.
+type holding struct {
+	files, goroutines int
+	heap              uint64 // bytes that are in use after a collection
+}
+
+func held(t *testing.T) holding {
+	entries, err := os.ReadDir("/dev/fd")
+	require.NoError(t, err)
+	runtime.GC()
+	runtime.GC() // what finalizers freed
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return holding{len(entries), runtime.NumGoroutine(), m.HeapAlloc}
+}
+
+// A session that runs on and on holds what it held.
+func TestSoakRuns(t *testing.T) {
+	const turn = 500 // runs
+	runs := full(100_000, 2_000)
+	p, model, photograph := soaked(t)
+	w, err := worker.Start(t.Context(), worker.Spec{Environ: ortlib.Environ(p.Library, os.Environ()), Timeout: 5 * time.Minute})
+	require.NoError(t, err)
+	defer w.Close()
+	_, _, err = w.OpenLibrary(t.Context(), p.Library)
+	require.NoError(t, err)
+	_, err = w.Open(t.Context(), model)
+	require.NoError(t, err)
+	_, err = w.Infer(t.Context(), worker.Inference{Image: photograph})
+	require.NoError(t, err)
+	var memory []int64 // resident bytes, after each turn
+	for range max(runs/turn, 2) {
+		_, err = w.Time(t.Context(), worker.Timing{Runs: turn})
+		require.NoError(t, err)
+		memory = append(memory, w.Memory())
+	}
+	first, last := memory[0], memory[len(memory)-1]
+	t.Logf("%d runs: %.1f MiB after the first %d, %.1f MiB after the last", runs, float64(first)/(1<<20), turn, float64(last)/(1<<20))
+	require.NotZero(t, first)
+	assert.LessOrEqual(t, float64(last), 1.02*float64(first), "resident bytes of the worker")
+}
