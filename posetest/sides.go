@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/gofrs/flock"
+	"github.com/google/renameio/v2/maybe"
+	"github.com/posetest/suite/posetest/catalog"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/ortlib"
 	"github.com/posetest/suite/posetest/worker"
@@ -159,8 +161,11 @@ func (s *Suite) BuildCommit(ctx context.Context, revision string, log Log) (prog
 	if runtime.GOOS == "windows" {
 		program += ".exe"
 	}
-	if _, err := os.Stat(program); err == nil {
-		return program, commit, nil
+	sum := program + ".sha256" // against a program that was damaged or swapped by whoever knows nothing of this file
+	if want, err := os.ReadFile(sum); err == nil {
+		if is, err := catalog.Sum(program); err == nil && is == strings.TrimSpace(string(want)) {
+			return program, commit, nil
+		}
 	}
 	fmt.Fprintf(log, "building posetest of commit %.12s\n", commit)
 	source, err := os.MkdirTemp(dir, "source-")
@@ -178,7 +183,14 @@ func (s *Suite) BuildCommit(ctx context.Context, revision string, log Log) (prog
 			return fail(err)
 		}
 	}
-	if err := os.Rename(filepath.Join(source, "built"), program); err != nil {
+	built, err := catalog.Sum(filepath.Join(source, "built"))
+	if err == nil {
+		err = os.Rename(filepath.Join(source, "built"), program)
+	}
+	if err == nil {
+		err = maybe.WriteFile(sum, []byte(built+"\n"), 0o644)
+	}
+	if err != nil {
 		return fail(err)
 	}
 	return program, commit, nil
