@@ -3,14 +3,12 @@ package posetest
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/posetest/suite/posetest/observe"
-	"github.com/posetest/suite/posetest/ortlib"
 	"github.com/posetest/suite/posetest/worker"
 	"golang.org/x/perf/benchfmt"
 )
@@ -183,7 +181,11 @@ func (s *Suite) loads(ctx context.Context, b Benchmark, t Benchtime, watch stopw
 }
 
 func (s *Suite) load(ctx context.Context, side Side, watch stopwatch) (load time.Duration, peak int64, err error) {
-	w, err := worker.Start(ctx, worker.Spec{Timeout: s.cfg.Timeout, Environ: ortlib.Environ(side.Library, os.Environ())})
+	used, err := s.use(ctx, side.Planned)
+	if err != nil {
+		return 0, 0, err
+	}
+	w, err := worker.Start(ctx, s.spec(side.Library))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -192,6 +194,9 @@ func (s *Suite) load(ctx context.Context, side Side, watch stopwatch) (load time
 	watch.StartTimer()
 	_, err = s.openSide(ctx, w, side, &o)
 	watch.StopTimer()
+	if err == nil {
+		err = used.same(ctx)
+	}
 	if err == nil {
 		err = w.Finish(ctx)
 	}

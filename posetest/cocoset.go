@@ -13,7 +13,6 @@ import (
 
 	"github.com/posetest/suite/posetest/coco"
 	"github.com/posetest/suite/posetest/observe"
-	"github.com/posetest/suite/posetest/ortlib"
 	"github.com/posetest/suite/posetest/pose"
 	"github.com/posetest/suite/posetest/worker"
 )
@@ -75,13 +74,20 @@ func (s Shard) Has(image int64) bool {
 // Detections runs a cell over images and calls each with what it found on every one, in their order, with the time of
 // the session's run alone. Reading and preprocessing of an image go on while the one before it runs.
 func (s *Suite) Detections(ctx context.Context, p Planned, folder string, images []coco.Image, options pose.Options, each func(coco.Image, []pose.Person, time.Duration) error) error {
-	w, err := worker.Start(ctx, worker.Spec{Timeout: s.cfg.Timeout, Environ: ortlib.Environ(p.Library, os.Environ())})
+	used, err := s.use(ctx, p)
+	if err != nil {
+		return setupUnlessDone(ctx, fmt.Errorf("%s: %w", p.Cell, err))
+	}
+	w, err := worker.Start(ctx, s.spec(p.Library))
 	if err != nil {
 		return setupUnlessDone(ctx, err)
 	}
 	defer w.Close()
 	if _, err := s.openIn(ctx, w, p, &observe.Observation{}); err != nil {
 		return fmt.Errorf("%s: %w", p.Cell, err)
+	}
+	if err := used.same(ctx); err != nil {
+		return setupUnlessDone(ctx, fmt.Errorf("%s: %w", p.Cell, err))
 	}
 	for i, image := range images {
 		r := worker.Inference{Image: filepath.Join(folder, image.Name), Options: options}

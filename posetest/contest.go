@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"time"
 
 	"github.com/posetest/suite/posetest/measure"
 	"github.com/posetest/suite/posetest/observe"
-	"github.com/posetest/suite/posetest/ortlib"
 	"github.com/posetest/suite/posetest/session"
 	"github.com/posetest/suite/posetest/worker"
 )
@@ -40,7 +38,13 @@ func (s *Suite) warm(ctx context.Context, side Side) (_ *warm, err error) {
 	if len(s.plan.Fixtures) == 0 {
 		return nil, fmt.Errorf("%w: there is no photograph to run", ErrSetup)
 	}
-	w, err := worker.Start(ctx, worker.Spec{Program: side.Program, Timeout: s.cfg.Timeout, Environ: ortlib.Environ(side.Library, os.Environ())})
+	used, err := s.use(ctx, side.Planned)
+	if err != nil {
+		return nil, setupUnlessDone(ctx, fmt.Errorf("%s: %w", side.Cell, err))
+	}
+	spec := s.spec(side.Library)
+	spec.Program = side.Program
+	w, err := worker.Start(ctx, spec)
 	if err != nil {
 		return nil, setupUnlessDone(ctx, err)
 	}
@@ -53,6 +57,9 @@ func (s *Suite) warm(ctx context.Context, side Side) (_ *warm, err error) {
 	side.Tuning.Quiet = true
 	var o observe.Observation
 	if _, err := s.openSide(ctx, w, side, &o); err != nil {
+		return nil, err
+	}
+	if err := used.same(ctx); err != nil {
 		return nil, err
 	}
 	photo, err := w.Infer(ctx, worker.Inference{Image: s.plan.Fixtures[0].Path})

@@ -11,12 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2/maybe"
 	"github.com/posetest/suite/posetest/catalog"
 	"github.com/posetest/suite/posetest/pose"
@@ -153,61 +150,21 @@ func (d Derivation) quantize(ctx context.Context, h *house, args ...string) erro
 
 // script runs one of the scripts that scripts/requirements-quantize.txt is for.
 func (d Derivation) script(ctx context.Context, h *house, name string, args ...string) error {
-	python := d.Python
+	python, environ := d.Python, os.Environ()
 	if python == "" {
 		var err error
 		if python, err = d.environment(ctx, h); err != nil {
 			return err
 		}
+		environ = unsteered(environ)
 	}
-	return d.run(ctx, python, append([]string{filepath.Join(h.Dir, "scripts", name)}, args...)...)
+	return d.run(ctx, environ, python, append([]string{filepath.Join(h.Dir, "scripts", name)}, args...)...)
 }
 
-// environment makes a virtual environment with what quantize.py needs, once for each list of requirements.
-func (d Derivation) environment(ctx context.Context, h *house) (python string, err error) {
-	requirements := filepath.Join(h.Dir, "scripts", "requirements-quantize.txt")
-	sum, err := catalog.Sum(requirements)
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(h.Cache, "python-"+sum[:16])
-	whole := filepath.Join(dir, "whole")
-	python = filepath.Join(dir, "bin", "python")
-	if runtime.GOOS == "windows" {
-		python = filepath.Join(dir, "Scripts", "python.exe")
-	}
-	if err := os.MkdirAll(h.Cache, 0o755); err != nil {
-		return "", err
-	}
-	lock := flock.New(dir + ".lock")
-	if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
-		return "", fmt.Errorf("lock %s: %w", lock.Path(), err)
-	}
-	defer lock.Unlock()
-	if _, err := os.Stat(whole); err == nil {
-		return python, nil
-	}
-	if h.Offline {
-		return "", fmt.Errorf("the Python environment of %s is not there, and POSETEST_OFFLINE forbids to make it; run `make models` once without", requirements)
-	}
-	host, err := exec.LookPath("python3")
-	if err != nil {
-		return "", errors.New("no python3 is on the PATH; install Python 3 with pip")
-	}
-	fmt.Fprintf(d.Log, "installing the quantizer into %s\n", dir)
-	// Without its own pip, since some distributions part that from venv; the host's pip serves it.
-	if err := d.run(ctx, host, "-m", "venv", "--clear", "--without-pip", dir); err != nil {
-		return "", err
-	}
-	if err := d.run(ctx, host, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check",
-		"--only-binary", ":all:", "--require-hashes", "--requirement", requirements); err != nil {
-		return "", err
-	}
-	return python, os.WriteFile(whole, nil, 0o644)
-}
-
-func (d Derivation) run(ctx context.Context, program string, args ...string) error {
+// run runs a Python, which writes nothing into its own folders.
+func (d Derivation) run(ctx context.Context, environ []string, program string, args ...string) error {
 	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(slices.Clone(environ), "PYTHONDONTWRITEBYTECODE=1")
 	cmd.Stdout, cmd.Stderr = d.Log, d.Log
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s %s: %w; its words are above", filepath.Base(program), strings.Join(args[:2], " "), err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,7 +23,8 @@ import (
 
 const movenet = "../models/movenet-lightning.onnx"
 
-// fakePython turns the test binary into an interpreter that writes down how it was called, and fails if told to.
+// fakePython turns the test binary into an interpreter that writes down how it was called, makes what looks like an environment
+// when it is called for that, and fails if told to.
 const fakePython = "POSETEST_FAKE_PYTHON"
 
 func init() {
@@ -30,7 +32,14 @@ func init() {
 	if file == "" {
 		return
 	}
-	text, err := json.Marshal(os.Args[1:])
+	args := os.Args[1:]
+	if path := os.Getenv("PYTHONPATH"); path != "" {
+		args = append(args, "PYTHONPATH="+path)
+	}
+	text, err := json.Marshal(args)
+	if err == nil {
+		err = fakeEnvironment(os.Args)
+	}
 	if err == nil {
 		var f *os.File
 		if f, err = os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644); err == nil {
@@ -42,6 +51,19 @@ func init() {
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// fakeEnvironment does what venv and pip do with the arguments that they get here.
+func fakeEnvironment(args []string) error {
+	if len(args) < 5 || args[1] != "-m" {
+		return nil
+	}
+	if args[2] == "venv" {
+		dir := args[len(args)-1]
+		return errors.Join(os.RemoveAll(dir), os.MkdirAll(filepath.Join(dir, "bin"), 0o755), os.Symlink(args[0], filepath.Join(dir, "bin", "python")))
+	}
+	lib := filepath.Join(filepath.Dir(filepath.Dir(args[4])), "lib")
+	return errors.Join(os.MkdirAll(lib, 0o755), os.WriteFile(filepath.Join(lib, "numpy.py"), []byte("import this"), 0o644))
 }
 
 // A derivation asks the quantizer for what is not there yet, of each export, and with the ranges that belong to it.

@@ -17,6 +17,7 @@ import (
 	"github.com/posetest/suite/posetest/ortlib"
 	"github.com/posetest/suite/posetest/pose"
 	"github.com/posetest/suite/posetest/session"
+	"github.com/posetest/suite/posetest/sums"
 )
 
 // A house is what is read once: catalogue, table and runtimes.
@@ -28,6 +29,7 @@ type house struct {
 	table     expect.Table
 	speeds    expect.Speeds
 	runtimes  []ortlib.Runtime // all known
+	sums      *sums.Memo       // of models and runtimes
 }
 
 func open(cfg Config) (*house, error) {
@@ -42,7 +44,7 @@ func open(cfg Config) (*house, error) {
 	} else if _, err := os.Stat(filepath.Join(cfg.Dir, modelsList)); err != nil {
 		return nil, fmt.Errorf("%w: Config.Dir (--dir): %w; name the folder that has %s", ErrSetup, err, modelsList)
 	}
-	h := &house{Config: cfg, fixtures: filepath.Join(cfg.Dir, "fixtures")}
+	h := &house{Config: cfg, fixtures: filepath.Join(cfg.Dir, "fixtures"), sums: new(sums.Memo)}
 	_, err = os.Stat(filepath.Join(h.fixtures, "fixtures.json"))
 	builtIn := errors.Is(err, fs.ErrNotExist)
 	if builtIn {
@@ -71,7 +73,7 @@ func open(cfg Config) (*house, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
 	}
-	h.finder = &catalog.Finder{Dir: filepath.Join(cfg.Dir, "models"), Cache: cfg.Cache, Data: cfg.Data, Models: h.catalogue.Models}
+	h.finder = &catalog.Finder{Dir: filepath.Join(cfg.Dir, "models"), Cache: cfg.Cache, Data: cfg.Data, Models: h.catalogue.Models, Sums: h.sums}
 	for _, m := range h.catalogue.Models {
 		if _, err := pose.Lookup(m.Family); err != nil {
 			return nil, fmt.Errorf("%w: %s: %s %s: %w", ErrSetup, modelsList, m.ID, m.Precision, err)
@@ -116,6 +118,12 @@ func ownModel(own OwnModel) (catalog.Model, error) {
 
 func (c Config) store(log Log) ortlib.Store {
 	return ortlib.Store{Dir: filepath.Join(c.Cache, "runtimes"), Offline: c.Offline, Log: log}
+}
+
+func (h *house) store(log Log) ortlib.Store {
+	s := h.Config.store(log)
+	s.Sums = h.sums
+	return s
 }
 
 // RuntimeStore is where a configuration keeps its runtimes.

@@ -39,6 +39,8 @@ type Planned struct {
 	Row     expect.Row
 	Single  bool  // the model finds exactly one person
 	Err     error // why nothing can be expected of it: no row, or two
+
+	runtime ortlib.Runtime // that Library is of; none if it is the user's own
 }
 
 // Judge is what compares an observation of the cell with its row.
@@ -177,6 +179,9 @@ func (h *house) plan(ctx context.Context, log Log) (*Plan, error) {
 				}
 				p := Planned{Model: m, File: file, Head: found.heads[i], Library: r.library, Row: expect.Own(), Single: found.single,
 					Place: expect.Place{Cell: cell, Distribution: r.Distribution, Version: r.Version, Platform: machine.Platform(), ISA: machine.ISA}}
+				if h.Library == "" {
+					p.runtime = r.Runtime
+				}
 				if h.table != nil {
 					p.Row, p.Err = h.table.Match(p.Place)
 				}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/gofrs/flock"
+	"github.com/posetest/suite/posetest/catalog"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/ortlib"
 	"github.com/posetest/suite/posetest/worker"

@@ -1,8 +1,10 @@
 package posetest
 
 import (
+	"bytes"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -78,6 +80,43 @@ func TestSide(t *testing.T) {
 		_, err := side(text)
 		assert.ErrorContains(t, err, want)
 		assert.ErrorIs(t, err, ErrSetup)
+	}
+}
+
+// A commit's program is built once, and run only as it was built.
+func TestBuildCommit(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"go.mod": "module m\n", "posetest/cmd/posetest/main.go": "package main\n\nfunc main() {}\n"} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+	}
+	for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=n", "-c", "user.email=e", "commit", "-q", "-m", "m"}} {
+		out, err := exec.Command("git", append([]string{"-C", dir}, args...)...).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	s := New(Config{})
+	s.cfg.Dir, s.cfg.Cache = dir, t.TempDir()
+	program := ""
+	for _, row := range []struct {
+		why    string
+		change func(program string) error
+		built  bool
+	}{
+		{"it is not there", func(string) error { return nil }, true},
+		{"it is there", func(string) error { return nil }, false},
+		{"it was damaged", func(program string) error { return os.Truncate(program, 1000) }, true},
+		{"it is of a version that kept no sum", func(program string) error { return os.Remove(program + ".sha256") }, true},
+	} {
+		if program != "" {
+			require.NoError(t, row.change(program))
+		}
+		var log bytes.Buffer
+		var err error
+		program, _, err = s.BuildCommit(t.Context(), "HEAD", &log)
+		require.NoError(t, err, row.why)
+		assert.Equal(t, row.built, log.Len() > 0, "%s: %s", row.why, log.String())
+		require.NoError(t, exec.Command(program).Run(), row.why)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/posetest/suite/posetest/expect"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/ortlib"
+	"github.com/posetest/suite/posetest/sums"
 	"github.com/posetest/suite/posetest/worker"
 	"golang.org/x/sync/errgroup"
 )
@@ -32,6 +33,7 @@ type Suite struct {
 	once sync.Once
 	plan *Plan
 	err  error
+	sums *sums.Memo // of models and runtimes
 
 	seen    memo[observe.Observation]
 	figures memo[coco.Stats] // on COCO's photographs of the data path
@@ -51,7 +53,7 @@ func (s *Suite) Plan(ctx context.Context, log Log) (*Plan, error) {
 			s.err = err
 			return
 		}
-		s.cfg = h.Config
+		s.cfg, s.sums = h.Config, h.sums
 		s.plan, s.err = h.plan(ctx, log)
 	})
 	return s.plan, s.err
@@ -87,8 +89,14 @@ func (s *Suite) Observe(ctx context.Context, p Planned) (observe.Observation, er
 func (s *Suite) attempt(ctx context.Context, p Planned) (observe.Observation, error) {
 	o := observe.Observation{Cell: p.Cell, Family: p.Model.Family, ModelFile: filepath.Base(p.File.Path), ModelSHA256: p.File.SHA256, ModelSize: p.File.Size,
 		Machine: observe.ThisMachine(), Threads: s.cfg.Threads, When: time.Now().UTC().Truncate(time.Second), Outcome: observe.Loads}
+	used, err := s.use(ctx, p)
+	if err != nil {
+		return o, setupUnlessDone(ctx, fmt.Errorf("%s: %w", p.Cell, err))
+	}
 	begin := time.Now()
-	w, err := worker.Start(ctx, worker.Spec{Timeout: s.cfg.Timeout, Environ: ortlib.Environ(p.Library, os.Environ())})
+	spec := s.spec(p.Library)
+	spec.CPU = s.cellCPU()
+	w, err := worker.Start(ctx, spec)
 	if err != nil {
 		return o, setupUnlessDone(ctx, err)
 	}
@@ -97,6 +105,9 @@ func (s *Suite) attempt(ctx context.Context, p Planned) (observe.Observation, er
 	if ctx.Err() != nil {
 		return o, context.Cause(ctx)
 	}
+	if changed := used.same(ctx); changed != nil {
+		err = changed // whatever was seen, nobody knows of what
+	}
 
 	if err := noteOutcome(&o, err); err != nil {
 		return o, setupUnlessDone(ctx, fmt.Errorf("%s: %w", p.Cell, err))
@@ -104,6 +115,18 @@ func (s *Suite) attempt(ctx context.Context, p Planned) (observe.Observation, er
 	end := w.Close()
 	o.Placement, o.LogErrors, o.PeakMemory = end.Placement, end.Errors, end.PeakMemory
 	return o, nil
+}
+
+// spec is how a worker for a runtime is started.
+func (s *Suite) spec(library string) worker.Spec {
+	return worker.Spec{Timeout: s.cfg.Timeout, Environ: ortlib.Environ(library, os.Environ())}
+}
+
+// cellCPU is the processor time of a cell's worker: of five requests that each take all their time, with all threads of the
+// session and one that makes images ready. One that works alone meets its time limit first; a provider that spins on more threads
+// than it was given meets this. The cells of the repository's matrix take seconds.
+func (s *Suite) cellCPU() time.Duration {
+	return 5 * orDefault(s.cfg.Timeout, worker.DefaultTimeout) * time.Duration(s.cfg.Threads+1)
 }
 
 // noteOutcome notes what an error of a worker tells of its cell, and returns it if it tells nothing.

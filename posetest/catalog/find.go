@@ -1,33 +1,25 @@
 package catalog
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
+
+	"github.com/posetest/suite/posetest/sums"
 )
 
 // A Finder looks for files. Dir holds the models of the repository; Data are the folders of the data path; Cache holds
-// derived models, a folder for each source. It remembers the sums of files, and is safe for concurrent use.
+// derived models, a folder for each source. It is safe for concurrent use.
 type Finder struct {
 	Dir, Cache string
 	Data       []string
 	Models     []Model // the catalogue, to find the source of a derived model in
 
-	sums sync.Map // by stamp: a matrix asks for each file often
-}
-
-// A stamp tells a file from what stood at its path before.
-type stamp struct {
-	path  string
-	size  int64
-	modNS int64
+	Sums *sums.Memo // of files that were read already, since a matrix asks for each often; default: they are read each time
 }
 
 // A File is a model's file as found.
@@ -190,35 +182,15 @@ func (f *Finder) Fixture(dir string, x Fixture) (path, annotations string, err e
 }
 
 func (f *Finder) stat(path string) (File, error) {
-	stat, err := os.Stat(path)
+	sum, stamp, err := f.Sums.Of(context.Background(), path)
 	if err != nil {
 		return File{}, err
 	}
-	if !stat.Mode().IsRegular() { // to read a named pipe would wait for its writer
-		return File{}, fmt.Errorf("%s: is a folder or a device, not a file; remove it", path)
-	}
-	key := stamp{path, stat.Size(), stat.ModTime().UnixNano()}
-	if sum, ok := f.sums.Load(key); ok {
-		return File{Path: path, SHA256: sum.(string), Size: stat.Size()}, nil
-	}
-	sum, err := Sum(path)
-	if err != nil {
-		return File{}, err
-	}
-	f.sums.Store(key, sum)
-	return File{Path: path, SHA256: sum, Size: stat.Size()}, nil
+	return File{Path: path, SHA256: sum, Size: stamp.Size()}, nil
 }
 
 // Sum is the sha256 of a file, in hexadecimal.
 func Sum(path string) (string, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, file); err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	sum, _, err := sums.Of(context.Background(), path)
+	return sum, err
 }

@@ -50,7 +50,7 @@ const (
 	Loads       Outcome = "loads"       // the session opened
 	Fails       Outcome = "fails"       // the runtime refused the model with a message
 	Crashes     Outcome = "crashes"     // the worker died of a signal or left early
-	Hangs       Outcome = "hangs"       // the worker gave no answer within its time
+	Hangs       Outcome = "hangs"       // the worker gave no answer within its time, on the clock or of processors
 	Unavailable Outcome = "unavailable" // the provider is not in this build of the runtime
 )
 
@@ -70,7 +70,7 @@ type Death struct {
 	During string   `json:"during"`           // "open", "infer", …: the request it did not answer
 	Signal string   `json:"signal,omitempty"` // "SIGSEGV"
 	Exit   int      `json:"exit,omitempty"`   // exit code, where there was no signal
-	Limit  string   `json:"limit,omitempty"`  // the limit that ended it: "time 60s", "memory 4096 MiB"
+	Limit  string   `json:"limit,omitempty"`  // the limit that ended it: "time 1m0s", "processor time 10m0s", "memory 4096 MiB"
 	Breach string   `json:"breach,omitempty"` // what it did against the worker's protocol, and was ended for
 	Log    []string `json:"log,omitempty"`    // the last lines of its log
 }

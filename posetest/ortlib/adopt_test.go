@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/posetest/suite/posetest/sums"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -80,7 +81,7 @@ func TestAdopt(t *testing.T) {
 
 	r, err := g.Adopt(t.Context(), "onnxruntime-fake@1.33.0")
 	require.NoError(t, err)
-	sum, size, err := sumFile(t.Context(), wheel)
+	sum, size, err := sums.Of(t.Context(), wheel)
 	require.NoError(t, err)
 	p, err := r.Here()
 	require.NoError(t, err)

@@ -4,6 +4,9 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -14,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/posetest/suite/posetest/sums"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -74,8 +78,21 @@ func TestInstall(t *testing.T) {
 		{"a neighbour removed", "libonnxruntime_providers_shared.so is missing in ", func() error {
 			return os.Remove(filepath.Join(g.Dir, folder, "libonnxruntime_providers_shared.so"))
 		}},
-		{"a bit turned in the library", "is not the library that runtimes.json pins", func() error {
+		{"a bit turned in the library", "libonnxruntime.so.9.9.9 in ", func() error {
 			return os.WriteFile(library, []byte(strings.Repeat("the librarx", 1000)), 0o644)
+		}},
+		{"a bit turned in a neighbour", "libonnxruntime_providers_shared.so in ", func() error {
+			return os.WriteFile(filepath.Join(g.Dir, folder, "libonnxruntime_providers_shared.so"), []byte("the bridgf"), 0o644)
+		}},
+		{"a library that the linker would find here before its own", "libtbb.so.12 in ", func() error {
+			return os.WriteFile(filepath.Join(g.Dir, folder, "libtbb.so.12"), nil, 0o644)
+		}},
+		{"a folder that the linker looks into first", "glibc-hwcaps/x86-64-v3/libopenvino.so in ", func() error {
+			dir := filepath.Join(g.Dir, folder, "glibc-hwcaps", "x86-64-v3")
+			return errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "libopenvino.so"), nil, 0o644))
+		}},
+		{"another library in the manifest", "manifest.json holds onnxruntime/capi/libonnxruntime.so.9.9.9 with sha256 0000", func() error {
+			return edit(filepath.Join(g.Dir, folder, manifestName), g.runtime.Platforms[machine].LibrarySHA256, strings.Repeat("0", 64))
 		}},
 		{"the manifest emptied", "manifest.json is damaged", func() error { return os.Truncate(filepath.Join(g.Dir, folder, manifestName), 0) }},
 		{"the library removed", "libonnxruntime.so.9.9.9 is missing in ", func() error { return os.Remove(library) }},
@@ -91,6 +108,44 @@ func TestInstall(t *testing.T) {
 		})
 	}
 
+	t.Run("a neighbour together with its sum in the manifest", func(t *testing.T) {
+		list := unpacked(t, filepath.Dir(library))
+		whole := g.pinned(func(p *Platform) { p.FilesSHA256 = list.SHA256() })
+		_, err := g.Library(whole)
+		require.NoError(t, err)
+		const name = "libonnxruntime_providers_shared.so"
+		require.NoError(t, os.WriteFile(filepath.Join(g.Dir, folder, name), []byte("the bridgf"), 0o644))
+		evil, _, err := sums.Of(t.Context(), filepath.Join(g.Dir, folder, name))
+		require.NoError(t, err)
+		i := slices.IndexFunc(list, func(e sums.Entry) bool { return e.Name == name })
+		require.NoError(t, edit(filepath.Join(g.Dir, folder, manifestName), list[i].SHA256, evil))
+		_, err = g.Library(g.runtime)
+		require.NoError(t, err, "without filesSHA256 nothing says that it is another")
+		_, err = g.Library(whole)
+		require.ErrorAs(t, err, &missing)
+		require.ErrorContains(t, err, "manifest.json holds files of the sum ")
+		_, err = g.Install(t.Context(), whole)
+		require.NoError(t, err, "Install mends it")
+	})
+	t.Run("what was read already is read again when it was touched", func(t *testing.T) {
+		s := g.Store
+		s.Sums = new(sums.Memo)
+		for range 2 {
+			_, err := s.Library(g.runtime)
+			require.NoError(t, err)
+		}
+		require.NoError(t, os.WriteFile(library, []byte(strings.Repeat("the librarx", 1000)), 0o644))
+		_, err := s.Library(g.runtime)
+		require.ErrorContains(t, err, "libonnxruntime.so.9.9.9 in ")
+		_, err = s.Install(t.Context(), g.runtime)
+		require.NoError(t, err)
+	})
+	t.Run("a file manager's traces are nothing to load", func(t *testing.T) {
+		require.NoError(t, os.WriteFile(filepath.Join(g.Dir, folder, ".DS_Store"), nil, 0o644))
+		_, err := g.Library(g.runtime)
+		require.NoError(t, err)
+		require.NoError(t, os.Remove(filepath.Join(g.Dir, folder, ".DS_Store")))
+	})
 	t.Run("another pin", func(t *testing.T) {
 		other := g.pinned(func(p *Platform) { p.WheelSHA256 = strings.Repeat("0", 64) })
 		_, err := g.Library(other)
@@ -103,6 +158,25 @@ func TestInstall(t *testing.T) {
 		_, err := g.Install(t.Context(), r)
 		require.EqualError(t, err, "onnxruntime-fake@9.9.9 has no wheel for "+machine+", only for plan9/386: choose another runtime, or point POSETEST_ORT at a library of your own")
 	})
+}
+
+// edit replaces words in a file.
+func edit(path, old, new string) error {
+	text, err := os.ReadFile(path)
+	if err != nil || !bytes.Contains(text, []byte(old)) {
+		return errors.Join(err, fmt.Errorf("no %q in %s", old, path))
+	}
+	return os.WriteFile(path, bytes.ReplaceAll(text, []byte(old), []byte(new)), 0o644)
+}
+
+// unpacked is what the manifest of a runtime lists.
+func unpacked(t *testing.T, dir string) sums.List {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, manifestName))
+	require.NoError(t, err)
+	var m manifest
+	require.NoError(t, json.Unmarshal(text, &m))
+	return m.Files
 }
 
 // Each of these ends with one sentence, and leaves nothing behind, or only a whole wheel.
@@ -124,7 +198,8 @@ func TestInstallFails(t *testing.T) {
 		{"no network", "unreachable", nil, nil, "the package registry cannot be reached (pip: No matching distribution found for it): check the network", 1, false},
 		{"pip fails for good", "broken", nil, nil, "pip failed: Could not install packages due to an OSError: [Errno 28] No space left on device", tries, false},
 		{"Python without pip", "missing", nil, nil, "has no pip for Python 3, with which runtimes are downloaded: install it", 0, false},
-		{"the pin of the library is wrong", "serve", nil, func(p *Platform) { p.LibrarySHA256 = zeros }, "onnxruntime/capi/libonnxruntime.so.9.9.9 in onnxruntime_fake-9.9.9", 1, true},
+		{"the pin of the library is wrong", "serve", nil, func(p *Platform) { p.LibrarySHA256 = zeros }, "this_machine.that_machine.whl holds onnxruntime/capi/libonnxruntime.so.9.9.9 with sha256 ", 1, true},
+		{"the pin of all files is wrong", "serve", nil, func(p *Platform) { p.FilesSHA256 = zeros }, "this_machine.that_machine.whl holds files of the sum ", 1, true},
 		{"the library is not in the wheel", "serve", nil, func(p *Platform) { p.Library = "onnxruntime/capi/libonnxruntime.so.8" }, "holds no onnxruntime/capi/libonnxruntime.so.8, which runtimes.json says", 1, true},
 		{"an entry that climbs out", "serve", []entry{{"onnxruntime/capi/../../../../evil.so", "evil", 0}}, nil, `would leave its folder: nothing was unpacked; do not use this wheel`, 1, true},
 		{"an absolute entry", "serve", []entry{{"/tmp/evil.so", "evil", 0}}, nil, `has an entry "/tmp/evil.so" that would leave its folder`, 1, true},
@@ -354,10 +429,10 @@ func TestPin(t *testing.T) {
 	require.Equal(t, []string{"linux/arm64", "windows/amd64"}, sortedKeys(r.Platforms), "platforms without a wheel are left out, a newer Python's wheel will do")
 	for name, file := range map[string]string{"linux/arm64": "onnxruntime_arm64.so", "windows/amd64": "onnxruntime.dll"} {
 		p := r.Platforms[name]
-		sum, _, err := sumFile(t.Context(), filepath.Join(shipped, file))
+		sum, _, err := sums.Of(t.Context(), filepath.Join(shipped, file))
 		require.NoError(t, err)
 		assert.Equal(t, sum, p.LibrarySHA256)
-		sum, size, err := sumFile(t.Context(), filepath.Join(g.served, p.Wheel))
+		sum, size, err := sums.Of(t.Context(), filepath.Join(g.served, p.Wheel))
 		require.NoError(t, err)
 		assert.Equal(t, sum, p.WheelSHA256)
 		assert.Equal(t, size, p.WheelSize)
@@ -445,13 +520,14 @@ func TestInstallReal(t *testing.T) {
 	library, err := Store{Dir: t.TempDir(), Log: log}.Install(t.Context(), smallest)
 	require.NoError(t, err, log)
 	require.NoError(t, CheckLibrary(library))
-	var files []file
+	var files sums.List
 	inside, err := os.ReadDir(filepath.Dir(library))
 	require.NoError(t, err)
 	for _, e := range inside {
-		files = append(files, file{Name: e.Name()})
+		files = append(files, sums.Entry{Name: e.Name()})
 	}
 	got, err := providers(filepath.Dir(library), filepath.Base(library), files)
 	require.NoError(t, err)
 	require.Equal(t, smallest.Platforms[machine].Providers, got)
+	require.Equal(t, smallest.Platforms[machine].FilesSHA256, unpacked(t, filepath.Dir(library)).SHA256())
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/posetest/suite/posetest/sums"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -99,10 +100,10 @@ func TestProviders(t *testing.T) {
 	} {
 		t.Run(row.why, func(t *testing.T) {
 			dir := t.TempDir()
-			var files []file
+			var files sums.List
 			for name, content := range row.files {
 				require.NoError(t, os.WriteFile(filepath.Join(dir, name), content, 0o644))
-				files = append(files, file{Name: name})
+				files = append(files, sums.Entry{Name: name})
 			}
 			got, err := providers(dir, row.main, files)
 			require.NoError(t, err)

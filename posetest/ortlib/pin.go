@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/posetest/suite/posetest/sums"
 )
 
 // targets are the machines that Pin looks for, with the wheel tags that pip is asked for: on Linux one for each glibc
@@ -88,7 +90,7 @@ func (s Store) wheelOf(ctx context.Context, r Runtime, dir string, tags []string
 // describe takes the sums of a wheel and of its library, and unpacks it beside itself for that.
 func describe(ctx context.Context, wheel, platform string) (p Platform, err error) {
 	p.Wheel = filepath.Base(wheel)
-	if p.WheelSHA256, p.WheelSize, err = sumFile(ctx, wheel); err != nil {
+	if p.WheelSHA256, p.WheelSize, err = sums.Of(ctx, wheel); err != nil {
 		return p, err
 	}
 	unpacked := filepath.Join(filepath.Dir(wheel), "unpacked")
@@ -99,12 +101,12 @@ func describe(ctx context.Context, wheel, platform string) (p Platform, err erro
 	if err != nil {
 		return p, err
 	}
-	i := slices.IndexFunc(files, func(f file) bool { return mainLibrary.MatchString(f.Name) })
+	i := slices.IndexFunc(files, func(f sums.Entry) bool { return mainLibrary.MatchString(f.Name) })
 	if i < 0 {
 		return p, fmt.Errorf("%s holds no ONNX Runtime library in %s", p.Wheel, libraryDir)
 	}
 	library := files[i]
-	p.Library, p.LibrarySHA256 = libraryDir+"/"+library.Name, library.SHA256
+	p.Library, p.LibrarySHA256, p.FilesSHA256 = libraryDir+"/"+library.Name, library.SHA256, files.SHA256()
 	if err := checkFile(filepath.Join(unpacked, library.Name), platform); err != nil {
 		return p, err
 	}

@@ -28,12 +28,15 @@ type Runtime struct {
 
 // A Platform is what a Runtime is for one operating system and CPU. The sums were taken from the wheel itself (see Pin).
 type Platform struct {
-	Wheel         string   `json:"wheel"`         // file name; its tags say what the package client is asked for
-	WheelSHA256   string   `json:"wheelSHA256"`   // hex
-	WheelSize     int64    `json:"wheelSize"`     // bytes
-	Library       string   `json:"library"`       // path of ONNX Runtime itself inside the wheel
-	LibrarySHA256 string   `json:"librarySHA256"` // hex
-	Providers     []string `json:"providers"`     // execution providers that this build really brings, sorted after cpu: cpu, coreml, openvino, …
+	Wheel         string `json:"wheel"`         // file name; its tags say what the package client is asked for
+	WheelSHA256   string `json:"wheelSHA256"`   // hex
+	WheelSize     int64  `json:"wheelSize"`     // bytes
+	Library       string `json:"library"`       // path of ONNX Runtime itself inside the wheel
+	LibrarySHA256 string `json:"librarySHA256"` // hex
+	// FilesSHA256 stands for all that is unpacked, in hex: what "sha256sum * | sha256sum" says in the runtime's folder, the
+	// manifest aside. Without it only ONNX Runtime itself is pinned, and not what it opens beside itself.
+	FilesSHA256 string   `json:"filesSHA256,omitempty"`
+	Providers   []string `json:"providers"` // execution providers that this build really brings, sorted after cpu: cpu, coreml, openvino, …
 }
 
 // ID is the value of ort= in the name of a cell: "1.23.2", "openvino-1.24.1".
@@ -135,7 +138,7 @@ func decodeError(text []byte, err error) error {
 		return fmt.Errorf("runtimes.json:%d: field %q is a %s, want %s", lineAt(text, typ.Offset), typ.Field, typ.Value, typ.Type)
 	}
 	if _, field, ok := strings.Cut(err.Error(), "unknown field "); ok {
-		return fmt.Errorf("runtimes.json:%d: unknown field %s: known are runtimes, distribution, version, default, platforms, wheel, wheelSHA256, wheelSize, library, librarySHA256, providers",
+		return fmt.Errorf("runtimes.json:%d: unknown field %s: known are runtimes, distribution, version, default, platforms, wheel, wheelSHA256, wheelSize, library, librarySHA256, filesSHA256, providers",
 			lineAt(text, int64(bytes.Index(text, []byte(field)))), field)
 	}
 	return fmt.Errorf("runtimes.json: %w", err)
@@ -188,6 +191,8 @@ func (p Platform) validate(r Runtime) error {
 		return fmt.Errorf("library: %q, want a shared library in %s/", p.Library, libraryDir)
 	case !hexSHA256.MatchString(p.LibrarySHA256):
 		return fmt.Errorf("librarySHA256: want 64 lower-case hex digits, got %d characters (%q)", len(p.LibrarySHA256), p.LibrarySHA256)
+	case p.FilesSHA256 != "" && !hexSHA256.MatchString(p.FilesSHA256):
+		return fmt.Errorf("filesSHA256: want 64 lower-case hex digits, got %d characters (%q)", len(p.FilesSHA256), p.FilesSHA256)
 	case len(p.Providers) == 0 || p.Providers[0] != "cpu":
 		return fmt.Errorf(`providers: %q, want "cpu" first: every build has it`, p.Providers)
 	}

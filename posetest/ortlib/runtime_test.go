@@ -117,6 +117,7 @@ func TestParse(t *testing.T) {
 		{"no cpu", `"cpu"`, `"openvino"`, `providers: ["openvino"], want "cpu" first`},
 		{"a provider twice", `"cpu"`, `"cpu", "cpu"`, `providers[1]: "cpu"`},
 		{"ONNX Runtime's own name of a provider", `"cpu"`, `"cpu", "OpenVINOExecutionProvider"`, `want lower-case names`},
+		{"a sum of all files that was cut", `"wheelSize": 13655357`, `"filesSHA256": "00", "wheelSize": 13655357`, `platforms["windows/amd64"].filesSHA256: want 64 lower-case hex digits, got 2 characters`},
 		{"no size", `"wheelSize": 13655357`, `"wheelSize": 0`, `wheelSize: 0 bytes, want more than 0`},
 	} {
 		t.Run(row.why, func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"github.com/posetest/suite/posetest/sums"
 )
 
 // A Store is a folder of installed runtimes. The zero value is the user's own.
@@ -24,6 +25,9 @@ type Store struct {
 	Offline bool      // never download
 	Python  string    // command that runs pip as "-m pip"; default: python3, python, or py -3 on Windows
 	Log     io.Writer // lines for a person, and pip's progress when it is a terminal; default: none
+
+	// Sums has what was read already, so that a library can be asked for before each use; default: all is read each time.
+	Sums *sums.Memo
 }
 
 // A NotInstalledError says that a runtime is not in the store, or no longer whole, and how to install it.
@@ -39,16 +43,18 @@ func (e *NotInstalledError) Error() string {
 
 // A manifest lists what an installed runtime consists of.
 type manifest struct {
-	Runtime     string `json:"runtime"`
-	WheelSHA256 string `json:"wheelSHA256"`
-	Files       []file `json:"files"`
+	Runtime     string    `json:"runtime"`
+	WheelSHA256 string    `json:"wheelSHA256"`
+	Files       sums.List `json:"files"`
 }
 
 const manifestName = "manifest.json"
 
-// Library returns the path of r's ONNX Runtime library, verified: the sha256 of the library, and that each file that
-// came with it is there with its size. It reads the library once (some 30 MB), so ask once a runtime, not once a
-// worker. The error is a *NotInstalledError when Install would help.
+// Library returns the path of r's ONNX Runtime library, verified: the library has the sha256 that runtimes.json pins, each
+// file that came with it the one that was taken when it was unpacked, and nothing else is there, since the dynamic linker
+// looks in that folder first. Where runtimes.json pins filesSHA256, the sums themselves are held to it; where it does not, and
+// for a release that was adopted, whoever may write into the store can replace them together with their files.
+// It reads all files (20 to 230 MB, some 0.1 s), without Sums each time. The error is a *NotInstalledError when Install would help.
 func (s Store) Library(r Runtime) (string, error) {
 	p, err := r.Here()
 	if err != nil {
@@ -59,7 +65,7 @@ func (s Store) Library(r Runtime) (string, error) {
 		return "", err
 	}
 	dir = filepath.Join(dir, folder(r))
-	if reason := damage(dir, r, p); reason != "" {
+	if reason := damage(dir, r, p, s.Sums); reason != "" {
 		return "", &NotInstalledError{r, dir, reason}
 	}
 	return filepath.Join(dir, path.Base(p.Library)), nil
@@ -81,8 +87,8 @@ func folder(r Runtime) string {
 	return r.String() + "-" + strings.ReplaceAll(machine, "/", "-")
 }
 
-// damage says why dir does not hold r whole, "" when it does.
-func damage(dir string, r Runtime, p Platform) string {
+// damage says why dir does not hold r whole, "" when it does; known may be nil.
+func damage(dir string, r Runtime, p Platform, known *sums.Memo) string {
 	text, err := os.ReadFile(filepath.Join(dir, manifestName))
 	if errors.Is(err, os.ErrNotExist) {
 		return dir + " holds no " + manifestName
@@ -97,20 +103,33 @@ func damage(dir string, r Runtime, p Platform) string {
 	if m.Runtime != r.String() || m.WheelSHA256 != p.WheelSHA256 {
 		return fmt.Sprintf("%s holds %s from another wheel than runtimes.json pins", dir, m.Runtime)
 	}
-	for _, f := range m.Files {
-		info, err := os.Stat(filepath.Join(dir, f.Name))
-		if err != nil {
-			return fmt.Sprintf("%s is missing in %s", f.Name, dir)
-		}
-		if info.Size() != f.Size {
-			return fmt.Sprintf("%s in %s has %d bytes, want %d", f.Name, dir, info.Size(), f.Size)
-		}
+	if reason := notPinned(m.Files, p); reason != "" {
+		return filepath.Join(dir, manifestName) + " " + reason
 	}
-	library := filepath.Join(dir, path.Base(p.Library))
-	if sum, _, err := sumFile(context.Background(), library); err != nil || sum != p.LibrarySHA256 {
-		return fmt.Sprintf("%s is not the library that runtimes.json pins", library)
+	if err := m.Files.Check(context.Background(), dir, known, notLoaded); err != nil {
+		return err.Error()
 	}
 	return ""
+}
+
+// notPinned says what in a list of unpacked files is not what runtimes.json says, "" if nothing is.
+func notPinned(files sums.List, p Platform) string {
+	i := slices.IndexFunc(files, func(f sums.Entry) bool { return f.Name == path.Base(p.Library) })
+	switch {
+	case i < 0:
+		return fmt.Sprintf("holds no %s, which runtimes.json says", p.Library)
+	case files[i].SHA256 != p.LibrarySHA256:
+		return fmt.Sprintf("holds %s with sha256 %s, runtimes.json says %s", p.Library, files[i].SHA256, p.LibrarySHA256)
+	case p.FilesSHA256 != "" && files.SHA256() != p.FilesSHA256:
+		return fmt.Sprintf("holds files of the sum %s, runtimes.json says %s", files.SHA256(), p.FilesSHA256)
+	}
+	return ""
+}
+
+// notLoaded tells of a name that no library or folder of libraries can have: the manifest's, and hidden ones, as file managers
+// leave behind.
+func notLoaded(name string) bool {
+	return name == manifestName || strings.HasPrefix(name, ".") && !strings.Contains(name, "/")
 }
 
 // Install returns the library of r as Library does, installing it first where it is missing or damaged. It waits for another
@@ -148,7 +167,7 @@ func (s Store) install(ctx context.Context, r Runtime, dir string) error {
 		return err
 	}
 	defer lock.Unlock()
-	if damage(dir, r, p) == "" {
+	if damage(dir, r, p, s.Sums) == "" {
 		return nil // the process we waited for did it
 	}
 	if err := os.MkdirAll(staging, 0o755); err != nil {
@@ -208,7 +227,7 @@ func (s Store) fetch(ctx context.Context, r Runtime, p Platform, staging string)
 		return err
 	}
 	defer os.RemoveAll(filepath.Dir(got))
-	sum, size, err := sumFile(ctx, got)
+	sum, size, err := sums.Of(ctx, got)
 	if err != nil {
 		return err
 	}
@@ -223,7 +242,7 @@ func isWheel(ctx context.Context, path string, p Platform) bool {
 	if err != nil || info.Size() != p.WheelSize {
 		return false
 	}
-	sum, _, err := sumFile(ctx, path)
+	sum, _, err := sums.Of(ctx, path)
 	return err == nil && sum == p.WheelSHA256
 }
 
@@ -241,12 +260,8 @@ func assemble(ctx context.Context, r Runtime, p Platform, staging, dir string) e
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(files, func(f file) bool { return f.Name == path.Base(p.Library) })
-	if i < 0 {
-		return fmt.Errorf("%s holds no %s, which runtimes.json says: pin it again with \"posetest runtime pin %s\"", p.Wheel, p.Library, r)
-	}
-	if files[i].SHA256 != p.LibrarySHA256 {
-		return fmt.Errorf("%s in %s has sha256 %s, runtimes.json says %s: pin it again with \"posetest runtime pin %s\"", p.Library, p.Wheel, files[i].SHA256, p.LibrarySHA256, r)
+	if reason := notPinned(files, p); reason != "" {
+		return fmt.Errorf("%s %s: pin it again with \"posetest runtime pin %s\"", p.Wheel, reason, r)
 	}
 	text, err := json.MarshalIndent(manifest{r.String(), p.WheelSHA256, files}, "", "  ")
 	if err != nil {

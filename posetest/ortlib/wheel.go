@@ -15,6 +15,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/posetest/suite/posetest/sums"
 )
 
 // wheelTags is what the name of a wheel says (Python's "binary distribution format", file name convention).
@@ -47,23 +49,16 @@ func isLibrary(name string) bool {
 
 var licences = []string{"onnxruntime/LICENSE", "onnxruntime/ThirdPartyNotices.txt"}
 
-// A file is one line of a manifest.
-type file struct {
-	Name   string `json:"name"`
-	Size   int64  `json:"size"` // bytes
-	SHA256 string `json:"sha256"`
-}
-
 // unpack writes the libraries and licences of a wheel into dir, side by side, and syncs them. Files with equal content
 // (libopenvino.so, libopenvino.so.2541) become one file with several names where the file system can. A name that
 // leaves its folder, or a library that is no regular file, makes the whole wheel suspect and is an error.
-func unpack(ctx context.Context, wheel, dir string) ([]file, error) {
+func unpack(ctx context.Context, wheel, dir string) (sums.List, error) {
 	z, err := zip.OpenReader(wheel)
 	if err != nil {
 		return nil, fmt.Errorf("%s is no readable wheel: %w", filepath.Base(wheel), err)
 	}
 	defer z.Close()
-	var files []file
+	var files sums.List
 	first := map[string]string{} // by sum
 	for _, entry := range z.File {
 		if strings.Contains(entry.Name, `\`) || !filepath.IsLocal(strings.TrimSuffix(entry.Name, "/")) {
@@ -89,30 +84,30 @@ func unpack(ctx context.Context, wheel, dir string) ([]file, error) {
 		}
 		files = append(files, f)
 	}
-	slices.SortFunc(files, func(a, b file) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(files, func(a, b sums.Entry) int { return cmp.Compare(a.Name, b.Name) })
 	return files, nil
 }
 
-func unpackEntry(ctx context.Context, entry *zip.File, target string) (file, error) {
+func unpackEntry(ctx context.Context, entry *zip.File, target string) (sums.Entry, error) {
 	in, err := entry.Open()
 	if err != nil {
-		return file{}, err
+		return sums.Entry{}, err
 	}
 	defer in.Close()
 	out, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
-		return file{}, err
+		return sums.Entry{}, err
 	}
 	defer out.Close()
 	sum := sha256.New()
-	size, err := io.Copy(io.MultiWriter(out, sum), reader{ctx, in})
+	size, err := io.Copy(io.MultiWriter(out, sum), sums.Reader{Ctx: ctx, Reader: in})
 	if err != nil {
-		return file{}, err
+		return sums.Entry{}, err
 	}
 	if err := out.Sync(); err != nil {
-		return file{}, err
+		return sums.Entry{}, err
 	}
-	return file{filepath.Base(target), size, hex.EncodeToString(sum.Sum(nil))}, out.Close()
+	return sums.Entry{Name: filepath.Base(target), Size: size, SHA256: hex.EncodeToString(sum.Sum(nil))}, out.Close()
 }
 
 // linkInstead makes name a second name of same. Without hard links the copy stays.
@@ -122,31 +117,6 @@ func linkInstead(dir, same, name string) error {
 		return nil
 	}
 	return os.Rename(link, filepath.Join(dir, name))
-}
-
-// reader ends with the context's error when that is done.
-type reader struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (r reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.Reader.Read(p)
-}
-
-// sumFile returns the sha256 of a file, hex, and its size in bytes.
-func sumFile(ctx context.Context, path string) (sum string, size int64, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", 0, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	size, err = io.Copy(h, reader{ctx, f})
-	return hex.EncodeToString(h.Sum(nil)), size, err
 }
 
 // mainLibrary matches ONNX Runtime itself, under the names that it has on Linux, macOS and Windows.
@@ -170,10 +140,10 @@ var builtIn = map[string][]string{
 // library, save for OpenVINO's if OpenVINO itself is not there, as in the Windows wheels of onnxruntime-openvino (CUDA
 // and TensorRT come with the machine); and the built-in ones by their type names. The azure provider, which runs nothing
 // itself, is left out.
-func providers(dir, library string, files []file) ([]string, error) {
+func providers(dir, library string, files sums.List) ([]string, error) {
 	found := []string{}
 	has := func(name string) bool {
-		return slices.ContainsFunc(files, func(f file) bool { return strings.EqualFold(f.Name, name) })
+		return slices.ContainsFunc(files, func(f sums.Entry) bool { return strings.EqualFold(f.Name, name) })
 	}
 	for _, f := range files {
 		m := providerLibrary.FindStringSubmatch(f.Name)

@@ -10,8 +10,11 @@ import (
 )
 
 // cpuTime is what this process has used of processors, as finely as the system counts it.
-func cpuTime() time.Duration {
-	p := process.Process{Pid: int32(os.Getpid())}
+func cpuTime() time.Duration { return cpuTimeOf(os.Getpid()) }
+
+// cpuTimeOf is what another process has used, with all its threads; 0 once it is gone.
+func cpuTimeOf(pid int) time.Duration {
+	p := process.Process{Pid: int32(pid)}
 	t, err := p.Times()
 	if err != nil {
 		return 0

@@ -7,7 +7,7 @@
 //
 // and starts workers anywhere later:
 //
-//	w, err := worker.Start(worker.Spec{})
+//	w, err := worker.Start(ctx, worker.Spec{})
 //	version, took, err := w.OpenLibrary(ctx, library)
 //	load, err := w.Open(ctx, worker.Model{Path: "m.onnx", Family: "movenet", Provider: "cpu", …})
 //	photo, err := w.Infer(ctx, worker.Inference{Image: "astronaut.png"})
@@ -15,4 +15,15 @@
 //
 // Requests and replies are lines of JSON on pipes of their own; the worker times itself, so that the pipe is in no
 // measurement. The runtime's log is the worker's standard error.
+//
+// A worker has a limit of time for each request, and of processor time and memory for its life (see [Spec]). What passes one
+// is ended together with all that it started, and the [DeathError] names the limit. Its environment is closed, its working and
+// temporary folder its own, and removed with it.
+//
+//   - On Linux it has no network, its home is that folder, and should this process be gone, the kernel itself ends what uses up its
+//     processor time. A kernel that refuses the filter of the network is told of in the log, and the worker goes on.
+//   - On macOS and Windows the network stays open, and HOME is the user's.
+//   - On macOS and Windows memory and processor time are looked at every 25 ms and not kept by the kernel, so that a peak
+//     between two looks is not seen.
+//   - On Unix what leaves the process group (setsid) can't be ended; on Linux the limit of processor time goes with it.
 package worker

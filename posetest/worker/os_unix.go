@@ -33,14 +33,16 @@ func (g *group) kill() {
 	}
 }
 
-// memory is what the worker holds now and held at most, in resident bytes; 0 once it is gone.
-func (g *group) memory() (now, peak int64) {
+// usage is what the worker uses; nothing once it is gone.
+func (g *group) usage() (u usage) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.reaped {
-		return 0, 0
+		return u
 	}
-	return memory(g.cmd.Process.Pid)
+	u.memory, u.peak = memory(g.cmd.Process.Pid)
+	u.cpu = cpuTimeOf(g.cmd.Process.Pid)
+	return u
 }
 
 // endSelf ends this process and what it started.

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"github.com/shirou/gopsutil/v4/process"
@@ -75,15 +76,18 @@ func (g *group) wait() {
 	g.job = 0
 }
 
-// memory is what the worker holds now, in resident bytes; 0 once it is gone.
-func (g *group) memory() (now, peak int64) {
+// usage is what the worker uses; nothing once it is gone.
+func (g *group) usage() (u usage) {
 	p := process.Process{Pid: int32(g.cmd.Process.Pid)}
-	m, err := p.MemoryInfo()
-	if err != nil {
-		return 0, 0
+	if m, err := p.MemoryInfo(); err == nil {
+		u.memory, u.peak = int64(m.RSS), int64(m.RSS)
 	}
-	return int64(m.RSS), int64(m.RSS)
+	u.cpu = cpuTimeOf(g.cmd.Process.Pid)
+	return u
 }
+
+// backstop is not here: a job's own limit counts no time of the system, and says nothing of why it ended a process.
+func (g *group) backstop(time.Duration) {}
 
 // endSelf ends this process; its job ends what it started.
 func endSelf() { os.Exit(killed) }

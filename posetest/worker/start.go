@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -22,19 +23,32 @@ import (
 type Spec struct {
 	Program string        // default: the running program
 	Args    []string      // for that program
-	Timeout time.Duration // of one request; default 60 s
+	Timeout time.Duration // of one request; default [DefaultTimeout]
+	CPU     time.Duration // of the worker's whole life, user and system, all its threads; default a day on all processors
 	Memory  int64         // resident bytes of the worker; default 4 GiB
 	Environ []string      // to pass on what a worker needs from; default: this process's
 	Env     []string      // beyond that, as "KEY=value"
 }
+
+// DefaultTimeout is what a request may take.
+const DefaultTimeout = time.Minute
 
 // A DeathError says that the worker ended, or was ended, before it answered.
 type DeathError struct{ observe.Death }
 
 func (e *DeathError) Error() string { return "the worker " + e.Death.String() }
 
-// TimedOut tells whether the worker was ended because it did not answer in time.
-func (e *DeathError) TimedOut() bool { return strings.HasPrefix(e.Limit, "time ") }
+// TimedOut tells whether the worker was ended because it took too long: on the clock, for one request, or of processors.
+func (e *DeathError) TimedOut() bool {
+	return strings.HasPrefix(e.Limit, limitOfTime) || strings.HasPrefix(e.Limit, limitOfCPU)
+}
+
+// What words of a limit begin with.
+const (
+	limitOfTime   = "time "
+	limitOfCPU    = "processor time "
+	limitOfMemory = "memory "
+)
 
 // A Worker is one process with one runtime. It is for one goroutine.
 type Worker struct {
@@ -76,7 +90,8 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 		}
 		spec.Program = program
 	}
-	spec.Timeout = orDefault(spec.Timeout, time.Minute)
+	spec.Timeout = orDefault(spec.Timeout, DefaultTimeout)
+	spec.CPU = orDefault(spec.CPU, 24*time.Hour*time.Duration(runtime.NumCPU())) // COCO's 5,000 photographs take an hour
 	spec.Memory = orDefault(spec.Memory, 4<<30)
 
 	scratch, err := os.MkdirTemp("", "posetest-worker-")
@@ -122,8 +137,9 @@ func lastLine(tail []string) string {
 	return "; its last words: " + tail[len(tail)-1]
 }
 
-// needed are the variables that are passed on to a worker.
-var needed = []string{"PATH", "HOME", "SystemRoot", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "GOCOVERDIR"}
+// needed are the variables that are passed on to a worker. None of those that steer ONNX Runtime or a provider is among them:
+// ORT_LOAD_CONFIG_FROM_MODEL would let a model choose the session's options, LD_PRELOAD anybody the code.
+var needed = []string{"PATH", "HOME", "SystemRoot", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_CACHE_PATH", "GOCOVERDIR"}
 
 // environment is all that a worker gets to see of ours.
 func (w *Worker) environment() []string {
@@ -133,7 +149,13 @@ func (w *Worker) environment() []string {
 		environ = os.Environ()
 	}
 	for _, variable := range environ {
-		if name, _, _ := strings.Cut(variable, "="); slices.Contains(needed, name) {
+		name, value, _ := strings.Cut(variable, "=")
+		switch {
+		case name == "HOME" && runtime.GOOS == "linux":
+			// What a provider keeps between runs makes one run differ from the next, save for CUDA's own compilations, which
+			// take minutes for a graphics processor that is newer than the build.
+			all = slices.Insert(all, 0, "HOME="+w.scratch, "CUDA_CACHE_PATH="+filepath.Join(value, ".nv", "ComputeCache"))
+		case slices.Contains(needed, name):
 			all = append(all, variable)
 		}
 	}
@@ -166,6 +188,7 @@ func (w *Worker) start() (err error) {
 	if w.group, err = startGroup(cmd); err != nil {
 		return err
 	}
+	w.group.backstop(w.spec.CPU)
 	w.in = ours[0]
 	go func() {
 		defer ours[1].Close()
@@ -193,7 +216,7 @@ func (w *Worker) readReplies(r *os.File) {
 	}
 }
 
-// watch holds the worker to its memory limit until it is gone, then gives what reads from it an end.
+// watch holds the worker to its limits of memory and processor time until it is gone, then gives what reads from it an end.
 func (w *Worker) watch(pipes ...*os.File) {
 	gone := make(chan struct{})
 	go func() {
@@ -211,18 +234,35 @@ func (w *Worker) watch(pipes ...*os.File) {
 			close(w.ended)
 			return
 		case <-tick.C:
-			if now := w.sample(); now > w.spec.Memory {
-				w.kill(fmt.Sprintf("memory %d MiB", w.spec.Memory>>20))
+			if limit := w.over(w.sample()); limit != "" {
+				w.kill(limit)
 			}
 		}
 	}
 }
 
-// sample notes the peak of the worker's memory and returns what it holds now, in bytes.
-func (w *Worker) sample() int64 {
-	now, peak := w.group.memory()
-	w.peak.Store(max(w.peak.Load(), peak))
-	return now
+// usage is what a worker uses.
+type usage struct {
+	memory, peak int64 // resident bytes, now and at most
+	cpu          time.Duration
+}
+
+// sample notes the peak of the worker's memory and returns what it uses now.
+func (w *Worker) sample() usage {
+	u := w.group.usage()
+	w.peak.Store(max(w.peak.Load(), u.peak))
+	return u
+}
+
+// over is the limit that the worker has passed, "" if none.
+func (w *Worker) over(u usage) string {
+	switch {
+	case u.memory > w.spec.Memory:
+		return fmt.Sprintf("%s%d MiB", limitOfMemory, w.spec.Memory>>20)
+	case u.cpu > w.spec.CPU:
+		return fmt.Sprintf("%s%v", limitOfCPU, w.spec.CPU)
+	}
+	return ""
 }
 
 // kill ends the worker's whole group; limit says why, if a limit was the reason.
@@ -267,7 +307,7 @@ func (w *Worker) wait(ctx context.Context, during string) (reply, error) {
 }
 
 func (w *Worker) tooLate(during string) (reply, error) {
-	w.kill(fmt.Sprintf("time %v", w.spec.Timeout))
+	w.kill(fmt.Sprintf("%s%v", limitOfTime, w.spec.Timeout))
 	return reply{}, w.death(during, nil)
 }
 
@@ -298,6 +338,8 @@ func (w *Worker) death(during string, why error) error {
 	d := observe.Death{During: during, Log: end.Tail}
 	if limit := w.limit.Load(); limit != nil {
 		d.Limit = *limit
+	} else if limit := w.over(usage{cpu: end.CPU}); limit != "" && end.Signal == killedHard { // the kernel was faster than we
+		d.Limit = limit
 	} else if breach != nil {
 		d.Breach = breach.Error()
 	} else if d.Signal = end.Signal; d.Signal == "" {
@@ -390,6 +432,9 @@ func (w *Worker) Close() End {
 
 // grace is what a worker has to end by itself.
 const grace = 2 * time.Second
+
+// killedHard is the signal by which the kernel ends what is past a limit that nothing may go on after.
+const killedHard = "SIGKILL"
 
 // goFatal is the exit code of the Go runtime after a fatal signal, which it reports in the log.
 const goFatal = 2

@@ -3,16 +3,12 @@
 package worker_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,112 +28,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// misbehave is a worker that greets, waits for one request, and goes wrong.
-func misbehave(fault string) {
-	if fault == "never serves" {
-		os.Exit(0)
-	}
-	if fault == "never greet" {
-		time.Sleep(time.Hour)
-	}
-	replies := os.NewFile(3, "replies")
-	switch fault {
-	case "greet as the first version":
-		fmt.Fprintln(replies, "{}")
-	case "greet as a later version":
-		fmt.Fprintln(replies, `{"protocol":3}`)
-	default:
-		fmt.Fprintln(replies, `{"protocol":2}`)
-	}
-	if fault == "never read" {
-		time.Sleep(time.Hour)
-	}
-	bufio.NewReader(os.Stdin).ReadString('\n')
-	fmt.Fprintln(os.Stderr, "about to", fault)
-	switch fault {
-	case "exit":
-		os.Exit(3)
-	case "segfault":
-		syscall.Kill(os.Getpid(), syscall.SIGSEGV)
-	case "abort":
-		syscall.Kill(os.Getpid(), syscall.SIGABRT)
-	case "be killed":
-		syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	case "tell the environment":
-		fmt.Fprintf(os.Stderr, "SECRET=%q PATH=%q\n", os.Getenv("SECRET"), os.Getenv("PATH"))
-		os.Exit(3)
-	case "hang":
-	case "write garbage":
-		fmt.Fprintln(replies, "loaded fine, trust me")
-	case "cut a line":
-		fmt.Fprint(replies, `{"took_ns": 1`)
-		os.Exit(0)
-	case "die within a line":
-		fmt.Fprint(replies, `{"took_ns": 1`)
-		syscall.Kill(os.Getpid(), syscall.SIGSEGV)
-	case "close the pipe":
-		replies.Close()
-	case "close the pipe within a line":
-		fmt.Fprint(replies, `{"took_ns": 1`)
-		replies.Close()
-	case "flood the log":
-		line := strings.Repeat("x", 1<<16)
-		for range 1 << 10 { // 64 MB
-			fmt.Fprintln(os.Stderr, line)
-		}
-		fmt.Fprintln(replies, "{}")
-		io.Copy(io.Discard, os.Stdin)
-		return
-	case "flood the pipe":
-		io.Copy(replies, zeros{})
-	case "grow":
-		var all [][]byte
-		for range 1 << 10 {
-			b := make([]byte, 16<<20)
-			for i := range b {
-				b[i] = 1
-			}
-			all = append(all, b)
-			time.Sleep(5 * time.Millisecond)
-		}
-		fmt.Fprintln(os.Stderr, len(all))
-	case "peak for an instant":
-		hold(256 << 20)()
-		fmt.Fprintln(replies, "{}")
-		io.Copy(io.Discard, os.Stdin)
-		return
-	case "leave a child", "leave a child out of reach":
-		child := exec.Command("sleep", "20")
-		child.Stderr, child.ExtraFiles = os.Stderr, []*os.File{replies} // holds log and replies open, too
-		child.SysProcAttr = &syscall.SysProcAttr{Setsid: fault == "leave a child out of reach"}
-		child.Start()
-		os.WriteFile(os.Getenv("PIDFILE"), []byte(strconv.Itoa(child.Process.Pid)), 0o644)
-		os.Exit(3)
-	}
-	time.Sleep(time.Hour)
-}
-
-// hold takes so many bytes of memory, in use and not of Go's heap, until it is told to let go.
-func hold(n int) (free func()) {
-	b, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
-	if err != nil {
-		panic(err)
-	}
-	for i := 0; i < len(b); i += os.Getpagesize() {
-		b[i] = 1
-	}
-	return func() { syscall.Munmap(b) }
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = '0'
-	}
-	return len(p), nil
-}
-
 // quickExit spares the second that the race detector sleeps at each exit.
 const quickExit = "GORACE=atexit_sleep_ms=0"
 
@@ -148,96 +38,6 @@ func start(t *testing.T, spec worker.Spec) *worker.Worker {
 	require.NoError(t, err)
 	t.Cleanup(func() { w.Close() })
 	return w
-}
-
-// Whatever a worker does is an error of its own that says what happened, and its process is gone.
-func TestDeaths(t *testing.T) {
-	for _, test := range []struct {
-		fault string
-		want  string
-	}{
-		{"exit", "left with exit code 3 during ping"},
-		{"segfault", "died of SIGSEGV during ping"},
-		{"abort", "died of SIGABRT during ping"},
-		{"be killed", "died of SIGKILL during ping"},
-		{"hang", "stopped during ping by the limit of time 1s"},
-		{"write garbage", "stopped during ping for a breach of the protocol: a line of the worker's protocol is no JSON: invalid character 'l'"},
-		{"cut a line", "left with exit code 0 during ping (a line of the worker's protocol was cut"},
-		{"die within a line", "died of SIGSEGV during ping (a line of the worker's protocol was cut"},
-		{"close the pipe", "stopped during ping for a breach of the protocol: it closed a pipe of the worker's protocol, and lived on"},
-		{"close the pipe within a line", "stopped during ping for a breach of the protocol: it closed a pipe of the worker's protocol, and lived on"},
-		{"flood the pipe", "stopped during ping for a breach of the protocol: a line of the worker's protocol is over 8388608 bytes"},
-		{"grow", "stopped during ping by the limit of memory 256 MiB"},
-	} {
-		t.Run(test.fault, func(t *testing.T) {
-			t.Parallel()
-			timeout := 20 * time.Second
-			if test.fault == "hang" {
-				timeout = time.Second
-			}
-			w := start(t, worker.Spec{Env: []string{"FAULT=" + test.fault}, Timeout: timeout, Memory: 256 << 20})
-			err := w.Ping(t.Context())
-			assert.ErrorContains(t, err, test.want)
-			var death *worker.DeathError
-			require.ErrorAs(t, err, &death)
-			assert.Equal(t, test.fault == "hang", death.TimedOut())
-			if death.Breach != "" || death.Limit != "" {
-				assert.Empty(t, death.Signal, "the signal that we sent is no finding")
-			}
-			assert.Contains(t, strings.Join(w.Close().Tail, "\n"), "about to "+test.fault, "the log's last words are kept")
-		})
-	}
-}
-
-func TestFloodOfLog(t *testing.T) {
-	w := start(t, worker.Spec{Env: []string{"FAULT=flood the log"}})
-	require.NoError(t, w.Ping(t.Context()), "a worker that talks too much still works")
-	size := 0
-	for _, line := range w.Close().Tail {
-		size += len(line)
-	}
-	assert.Less(t, size, 1<<14, "bytes of the log that are kept")
-}
-
-func TestGrandchildEnds(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "pid")
-	w := start(t, worker.Spec{Env: []string{"FAULT=leave a child", "PIDFILE=" + file}})
-	begin := time.Now()
-	assert.ErrorContains(t, w.Ping(t.Context()), "exit code 3")
-	assert.Less(t, time.Since(begin), 4*time.Second, "does not wait for the child's log and replies")
-	text, err := os.ReadFile(file)
-	require.NoError(t, err)
-	pid, err := strconv.Atoi(string(text))
-	require.NoError(t, err)
-	assert.Eventually(t, func() bool { return gone(pid) }, 5*time.Second, 10*time.Millisecond, "the worker's child %d is alive", pid)
-}
-
-// gone tells whether a process has ended, be it unwaited for.
-func gone(pid int) bool {
-	if syscall.Kill(pid, 0) != nil {
-		return true
-	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return true
-	}
-	_, state, _ := strings.Cut(string(stat), ") ")
-	return strings.HasPrefix(state, "Z")
-}
-
-// What left the worker's group can't be ended, and is not waited for either.
-func TestGrandchildOutOfReach(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "pid")
-	w := start(t, worker.Spec{Env: []string{"FAULT=leave a child out of reach", "PIDFILE=" + file}})
-	begin := time.Now()
-	assert.ErrorContains(t, w.Ping(t.Context()), "exit code 3")
-	assert.Less(t, time.Since(begin), 10*time.Second, "it holds log and replies for 20 s")
-	text, err := os.ReadFile(file)
-	require.NoError(t, err)
-	pid, err := strconv.Atoi(string(text))
-	require.NoError(t, err)
-	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL), "it lived on")
 }
 
 func TestCancelEndsWorker(t *testing.T) {
@@ -429,12 +229,21 @@ func TestScratchFolderIsRemoved(t *testing.T) {
 
 // Only what a worker needs of the environment reaches it.
 func TestEnvironmentIsClosed(t *testing.T) {
-	t.Setenv("SECRET", "token")
-	t.Setenv("PATH", "/bin")
-	w := start(t, worker.Spec{Env: []string{"FAULT=tell the environment"}})
+	t.Setenv("TMPDIR", t.TempDir())
+	w := start(t, worker.Spec{Env: []string{"FAULT=tell the environment"}, Environ: []string{"SECRET=token", "PATH=/bin", "HOME=/home/me",
+		"ORT_LOAD_CONFIG_FROM_MODEL=1", "OPENVINO_LOG_LEVEL=5", "LD_PRELOAD=/evil.so", "PYTHONPATH=/evil", "HTTPS_PROXY=http://proxy", "POSETEST_CACHE=/cache", "TMPDIR=/elsewhere"}})
+	scratch, err := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "posetest-worker-*"))
+	require.NoError(t, err)
+	require.Len(t, scratch, 1)
 	require.Error(t, w.Ping(t.Context()))
-	tail := w.Close().Tail
-	assert.Equal(t, `SECRET="" PATH="/bin"`, tail[len(tail)-1])
+	want := []string{"FAULT=tell the environment", quickExit, "PATH=/bin", "POSETEST_WORKER=1", "TEMP={}", "TMP={}", "TMPDIR={}"}
+	if runtime.GOOS == "linux" {
+		want = append(want, "HOME={}", "CUDA_CACHE_PATH=/home/me/.nv/ComputeCache")
+	} else {
+		want = append(want, "HOME=/home/me")
+	}
+	slices.Sort(want)
+	assert.Equal(t, []string{"about to tell the environment", "{} is " + scratch[0], strings.Join(want, "|")}, w.Close().Tail)
 }
 
 func TestMisuse(t *testing.T) {
