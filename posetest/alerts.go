@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,6 +39,20 @@ func failureAt(cfg Config, row expect.Row, cell observe.Cell) alert.Failure {
 	return f
 }
 
+// warnDays is for how many days before its end a quarantine is warned of.
+const warnDays = 14
+
+// Ending are the quarantines of a page's table that end within two weeks, or have ended, at the lines of their rows.
+func Ending(cfg Config, page report.Page) []alert.Failure {
+	var all []alert.Failure
+	for _, r := range page.Table.Quarantines() {
+		if r.DaysLeft(page.Today) < warnDays {
+			all = append(all, alert.Failure{File: InFolder(cfg, r.File), Line: r.Line, Subject: "a quarantine ends", Problem: r.Quarantine(page.Today)})
+		}
+	}
+	return all
+}
+
 // InFolder is the path of a file that is named from the folder of a configuration, as those of the support table's rows
 // are.
 func InFolder(cfg Config, file string) string {
@@ -60,6 +75,7 @@ type watch struct {
 func watching(t *testing.T) *watch {
 	w := &watch{hub: alert.FromEnv(os.Getenv)}
 	t.Cleanup(func() {
+		w.sort()
 		w.hub.Annotate(t.Output(), w.all)
 		if len(w.all) > 0 {
 			if err := w.hub.Summarize(w.markdown(t.Name())); err != nil {
@@ -68,6 +84,11 @@ func watching(t *testing.T) *watch {
 		}
 	})
 	return w
+}
+
+// sort puts what failed into one order: sub-tests that run beside each other end in any.
+func (w *watch) sort() {
+	slices.SortStableFunc(w.all, func(a, b alert.Failure) int { return strings.Compare(a.Subject, b.Subject) })
 }
 
 // judge runs what a sub-test does, fails it with what that returns, and notes the failure where it is at.

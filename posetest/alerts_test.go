@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/posetest/suite/posetest"
 	"github.com/posetest/suite/posetest/alert"
@@ -34,6 +35,35 @@ func TestFailures(t *testing.T) {
 		result(expect.Row{}, errors.New("no row is for it")),
 		result(expect.Own(), errors.New("finds nobody")),
 	}))
+}
+
+// A quarantine is warned of in its last two weeks, and when it is over, at the line of its row.
+func TestEnding(t *testing.T) {
+	dir := t.TempDir()
+	table, err := expect.Parse([]byte(`[[row]]
+want = "loads"
+sometimes = "crashes"
+owner = "us"
+see = "https://example.org/issues/1"
+until = 2027-02-22
+why = "by chance"
+status = "unverified"
+
+[[row]]
+want = "loads"
+status = "unverified"
+`), "golden/support.toml")
+	require.NoError(t, err)
+	for today, term := range map[string]string{"2027-02-08": "", "2027-02-09": "13 days left", "2027-02-22": "which is today", "2027-02-23": "which was 1 day ago"} {
+		day, err := time.Parse(time.DateOnly, today)
+		require.NoError(t, err)
+		var want []alert.Failure
+		if term != "" {
+			want = []alert.Failure{{File: filepath.Join(dir, "golden", "support.toml"), Line: 1, Subject: "a quarantine ends",
+				Problem: "golden/support.toml:1: quarantined until 2027-02-22, " + term + " (owner us, https://example.org/issues/1)"}}
+		}
+		assert.Equal(t, want, posetest.Ending(posetest.Config{Dir: dir}, report.Page{Table: table, Today: day}), today)
+	}
 }
 
 // Tests that fail under GitHub Actions say so there, once they are over: here for a model that is not here and may not be

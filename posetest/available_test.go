@@ -54,6 +54,9 @@ func TestOfferCheck(t *testing.T) {
 		{"no runtime is for it", "", offer{"movenet-lightning", "fp32", "linux/riscv64"}, []string{"no runtime is known for that platform"}},
 		{"a verified row of another platform", `status = "verified darwin/arm64 2026-11-24"`, offer{"movenet-lightning", "fp32", "linux/amd64"}, []string{"nobody has seen it work there"}},
 		{"unstable is not available", `sometimes = "crashes"
+owner = "us"
+see = "https://example.org/issues/1"
+until = 2027-02-22
 why = "by chance"
 status = "verified linux/amd64 2026-11-24"`, offer{"movenet-lightning", "fp32", "linux/amd64"}, []string{"by no row it loads and finds people there"}},
 		{"verified by a run on several", `status = "verified darwin/arm64 linux/amd64 2026-11-24"`, offer{"movenet-lightning", "fp32", "darwin/arm64"}, nil},

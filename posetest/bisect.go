@@ -449,10 +449,13 @@ func (l looked) row(ort string) string {
 		}
 	}
 	line("want", o.Outcome)
-	if r := p.Row; r.Want == o.Outcome && len(r.Sometimes) > 0 {
-		line("sometimes", strings.Join(r.Sometimes, " "))
+	unstable := p.Row.Want == o.Outcome && p.Row.Unstable()
+	if unstable {
+		line("sometimes", strings.Join(p.Row.Sometimes, " "))
+		line("owner", p.Row.Owner)
+		fmt.Fprintf(&w, "until = %s\n", p.Row.Until)
 	}
-	plain := o.Outcome == observe.Loads
+	plain := o.Outcome == observe.Loads && !unstable
 	switch {
 	case o.Failure != nil:
 		line("message", o.Failure.Message)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -31,6 +32,8 @@ type Config struct {
 	Workers int           // cells at a time; default the number of cores
 	Timeout time.Duration // of one request to a worker; default 1 min
 	Runs    int           // timed runs a cell; default 5
+	Repeat  int           // POSETEST_REPEAT: times that a cell is observed, each in a worker of its own; what differs is flaky; default 1
+	Today   time.Time     // the moment whose day, by UTC, quarantines are held to; default now
 }
 
 // An OwnModel is a model without an entry in a catalogue.
@@ -97,6 +100,21 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Runs == 0 {
 		c.Runs = 5
+	}
+	if c.Today.IsZero() {
+		c.Today = time.Now()
+	}
+	if c.Repeat == 0 {
+		c.Repeat = 1
+		if text := os.Getenv("POSETEST_REPEAT"); text != "" {
+			var err error
+			if c.Repeat, err = strconv.Atoi(text); err != nil {
+				return c, fmt.Errorf("%w: POSETEST_REPEAT: %q is no number; give how often each cell is to be run, or unset it", ErrSetup, text)
+			}
+		}
+	}
+	if c.Repeat < 1 {
+		return c, fmt.Errorf("%w: Config.Repeat (--repeat, POSETEST_REPEAT): a cell can't be run %d times; give 1 or more", ErrSetup, c.Repeat)
 	}
 	return c, nil
 }

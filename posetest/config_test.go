@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -13,7 +14,7 @@ import (
 
 // bare is a process without any of the variables that a configuration reads.
 func bare(t *testing.T) {
-	for _, name := range []string{"POSETEST_DATA", "POSETEST_CACHE", "POSETEST_RUNTIMES", "POSETEST_ORT", "POSETEST_REQUIRE", "POSETEST_OFFLINE", "CI"} {
+	for _, name := range []string{"POSETEST_DATA", "POSETEST_CACHE", "POSETEST_RUNTIMES", "POSETEST_ORT", "POSETEST_REQUIRE", "POSETEST_OFFLINE", "POSETEST_REPEAT", "CI"} {
 		t.Setenv(name, "")
 	}
 }
@@ -32,7 +33,8 @@ func TestConfig(t *testing.T) {
 		want  func(t *testing.T, c Config)
 	}{
 		{"defaults: each core has a cell, each cell one thread", nil, Config{}, func(t *testing.T, c Config) {
-			assert.Equal(t, []any{1, runtime.NumCPU(), 5}, []any{c.Threads, c.Workers, c.Runs})
+			assert.Equal(t, []any{1, runtime.NumCPU(), 5, 1}, []any{c.Threads, c.Workers, c.Runs, c.Repeat})
+			assert.WithinDuration(t, time.Now(), c.Today, time.Hour)
 			assert.Equal(t, "posetest", filepath.Base(c.Cache))
 			assert.True(t, filepath.IsAbs(c.Cache))
 			assert.Empty(t, c.Data)
@@ -47,6 +49,9 @@ func TestConfig(t *testing.T) {
 			Config{Cache: two, Runtimes: "1.23.2", Data: []string{two}}, func(t *testing.T, c Config) {
 				assert.Equal(t, []any{two, "1.23.2", []string{two}}, []any{c.Cache, c.Runtimes, c.Data})
 			}},
+		{"repetitions of a variable", map[string]string{"POSETEST_REPEAT": "10"}, Config{}, func(t *testing.T, c Config) { assert.Equal(t, 10, c.Repeat) }},
+		{"a field's come first", map[string]string{"POSETEST_REPEAT": "10"}, Config{Repeat: 3}, func(t *testing.T, c Config) { assert.Equal(t, 3, c.Repeat) }},
+		{"a day that was given", nil, Config{Today: time.Unix(0, 0)}, func(t *testing.T, c Config) { assert.Equal(t, time.Unix(0, 0), c.Today) }},
 		{"offline is 1 and nothing else", map[string]string{"POSETEST_OFFLINE": "0"}, Config{}, func(t *testing.T, c Config) { assert.False(t, c.Offline) }},
 		{"data is a list of folders", map[string]string{"POSETEST_DATA": one + list + two}, Config{}, func(t *testing.T, c Config) {
 			assert.Equal(t, []string{one, two}, c.Data)
@@ -77,6 +82,25 @@ func TestConfig(t *testing.T) {
 			require.NoError(t, err)
 			row.want(t, c)
 		})
+	}
+}
+
+// A number of repetitions that can't be is told with where it came from.
+func TestConfigRepeat(t *testing.T) {
+	for _, row := range []struct {
+		variable string
+		given    int
+		want     string
+	}{
+		{"often", 0, `POSETEST_REPEAT: "often" is no number`},
+		{"0", 0, "a cell can't be run 0 times; give 1 or more"},
+		{"", -1, "a cell can't be run -1 times"},
+	} {
+		bare(t)
+		t.Setenv("POSETEST_REPEAT", row.variable)
+		_, err := Config{Repeat: row.given}.complete()
+		require.ErrorIs(t, err, ErrSetup)
+		require.ErrorContains(t, err, row.want)
 	}
 }
 

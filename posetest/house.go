@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -248,7 +249,8 @@ func look(family, path string) (onnx.Model, error) {
 func (h *house) places() []expect.Place {
 	var all []expect.Place
 	for _, r := range h.runtimes {
-		for platform, build := range r.Platforms {
+		for _, platform := range slices.Sorted(maps.Keys(r.Platforms)) {
+			build := r.Platforms[platform]
 			h.cellsOf(r, build.Providers, func(m catalog.Model, provider string) {
 				for _, isa := range isasOf(platform) {
 					all = append(all, expect.Place{Cell: observe.Cell{Model: m.ID, Precision: m.Precision, Provider: provider, ORT: r.ID()},
@@ -268,7 +270,7 @@ func isasOf(platform string) []string {
 }
 
 // CheckTable holds the support table of a configuration to every cell of every platform: each must have exactly one row,
-// and each row a cell. It needs no runtime.
+// and each row a cell. No quarantine may be over, or too long. It needs no runtime.
 func CheckTable(cfg Config) error {
 	h, err := open(cfg)
 	if err != nil {
@@ -278,5 +280,18 @@ func CheckTable(cfg Config) error {
 		return fmt.Errorf("%w: no golden/support.toml in %s", ErrSetup, h.Dir)
 	}
 	places := h.places()
-	return errors.Join(h.table.Check(places), h.speeds.Check(h.table, places))
+	return errors.Join(h.table.Check(places), h.table.CheckQuarantines(h.Today), h.speeds.Check(h.table, places))
+}
+
+// Quarantines are those of the support table of a configuration, a line each, with their dates and how many days are left.
+func Quarantines(cfg Config) ([]string, error) {
+	h, err := open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, r := range h.table.Quarantines() {
+		all = append(all, r.Quarantine(h.Today))
+	}
+	return all, nil
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/posetest/suite/posetest/catalog"
 	"github.com/posetest/suite/posetest/coco"
@@ -37,15 +38,16 @@ type Planned struct {
 	Head    onnx.Model // what the file says of its inputs and outputs
 	Library string
 	Row     expect.Row
-	Single  bool  // the model finds exactly one person
-	Err     error // why nothing can be expected of it: no row, or two
+	Today   time.Time // see [Config]
+	Single  bool      // the model finds exactly one person
+	Err     error     // why nothing can be expected of it: no row, or two
 
 	runtime ortlib.Runtime // that Library is of; none if it is the user's own
 }
 
 // Judge is what compares an observation of the cell with its row.
 func (p Planned) Judge() expect.Judge {
-	return expect.Judge{Row: p.Row, Provider: session.RuntimeName(p.Provider), Single: p.Single}
+	return expect.Judge{Row: p.Row, Provider: session.RuntimeName(p.Provider), Single: p.Single, Today: p.Today}
 }
 
 // A Photograph is a fixture that is here, with its truth.
@@ -177,7 +179,7 @@ func (h *house) plan(ctx context.Context, log Log) (*Plan, error) {
 					miss(r.ID(), r.missing, cell)
 					continue
 				}
-				p := Planned{Model: m, File: file, Head: found.heads[i], Library: r.library, Row: expect.Own(), Single: found.single,
+				p := Planned{Model: m, File: file, Head: found.heads[i], Library: r.library, Row: expect.Own(), Today: h.Today, Single: found.single,
 					Place: expect.Place{Cell: cell, Distribution: r.Distribution, Version: r.Version, Platform: machine.Platform(), ISA: machine.ISA}}
 				if h.Library == "" {
 					p.runtime = r.Runtime

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/posetest/suite/posetest/catalog"
 	"github.com/posetest/suite/posetest/expect"
@@ -25,7 +26,7 @@ func NewPage(cfg Config, set observe.Set, before *observe.Set) (report.Page, err
 	if err != nil {
 		return report.Page{}, err
 	}
-	page := report.Page{Table: h.table, Photograph: h.photograph, Results: Results(h.table, set.Observations)}
+	page := report.Page{Table: h.table, Today: h.Today, Photograph: h.photograph, Results: Results(h.table, set.Observations, h.Today)}
 	for _, p := range set.Parts {
 		page.Missing = append(page.Missing, p.Missing...)
 		if p.Of > 1 && len(set.Parts) == 1 {
@@ -33,14 +34,14 @@ func NewPage(cfg Config, set observe.Set, before *observe.Set) (report.Page, err
 		}
 	}
 	if before != nil {
-		page.Before = Results(h.table, before.Observations)
+		page.Before = Results(h.table, before.Observations, h.Today)
 	}
 	return page, nil
 }
 
-// Results judges each observation by its row of a table. Without a table, and for a file of the user's own, a cell must
-// load and find people.
-func Results(table expect.Table, observations []observe.Observation) []report.Result {
+// Results judges each observation by its row of a table, whose quarantines are held to a day. Without a table, and for a
+// file of the user's own, a cell must load and find people.
+func Results(table expect.Table, observations []observe.Observation, today time.Time) []report.Result {
 	type place struct {
 		observe.Cell
 		kind string
@@ -51,7 +52,7 @@ func Results(table expect.Table, observations []observe.Observation) []report.Re
 	}
 	results := make([]report.Result, len(observations))
 	for i, o := range observations {
-		judge := expect.Judge{Row: expect.Own(), Provider: session.RuntimeName(o.Provider)}
+		judge := expect.Judge{Row: expect.Own(), Provider: session.RuntimeName(o.Provider), Today: today}
 		if family, err := pose.Lookup(o.Family); err == nil {
 			judge.Single = family.Single()
 		}

@@ -3,6 +3,7 @@ package posetest
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/posetest/suite/posetest/expect"
 	"github.com/posetest/suite/posetest/observe"
@@ -58,7 +59,7 @@ func TestResults(t *testing.T) {
 			Machine: observe.Machine{OS: "linux", Arch: "amd64", ISA: isa}, Outcome: observe.Loads, Placement: map[string]int{"CPUExecutionProvider": 1},
 			Photos: []observe.Photo{{Fixture: "one", Width: 100, Height: 100, People: 1, OKS: 1, Persons: []pose.Person{person}}}, COCO: &observe.COCO{Images: 79, AP: ap}}
 	}
-	all := Results(table, []observe.Observation{seen("int8", "avx2", 0.40), seen("fp32", "avx2", 0.46), seen("int8", "vnni", 0.45), seen("fp64", "avx2", 0.4), seen(ownPrecision, "avx2", 0.1)})
+	all := Results(table, []observe.Observation{seen("int8", "avx2", 0.40), seen("fp32", "avx2", 0.46), seen("int8", "vnni", 0.45), seen("fp64", "avx2", 0.4), seen(ownPrecision, "avx2", 0.1)}, time.Time{})
 
 	require.NotNil(t, all[0].Drift)
 	assert.Equal(t, 1, all[0].Drift.Matched)

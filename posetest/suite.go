@@ -67,23 +67,35 @@ func (s *Suite) observation(ctx context.Context, p Planned, user string) (observ
 	return s.seen.get(p.Cell, user, func() (observe.Observation, error) { return s.Observe(ctx, p) })
 }
 
-// unstableAttempts is how often a cell that is known to be unstable is tried until it does what its row wants. One that
-// does so in half of all attempts is missed once in 4,096 runs.
-const unstableAttempts = 12
-
-// Observe runs one cell in a worker of its own, an unstable one until it does what its row wants. What the runtime, the
-// provider or the model does is in the observation; an error means that nothing could be observed, and wraps [ErrSetup]
-// unless the context ended.
+// Observe runs one cell in a worker of its own: one in quarantine until it does what its row wants, [expect.Attempts] times
+// at most, and each as often as the configuration says. What the runtime, the provider or the model does is in the
+// observation; an error means that nothing could be observed, and wraps [ErrSetup] unless the context ended.
 func (s *Suite) Observe(ctx context.Context, p Planned) (observe.Observation, error) {
+	if s.cfg.Repeat > 1 {
+		return s.repeat(ctx, p)
+	}
 	var earlier []observe.Outcome
 	for {
 		o, err := s.attempt(ctx, p)
 		o.Earlier = earlier
-		if err != nil || len(p.Row.Sometimes) == 0 || o.Outcome == p.Row.Want || len(earlier) == unstableAttempts-1 {
+		if err != nil || !p.Row.InQuarantine(p.Today) || o.Outcome == p.Row.Want || len(earlier) == expect.Attempts-1 {
 			return o, err
 		}
 		earlier = append(earlier, o.Outcome)
 	}
+}
+
+// repeat runs a cell as often as the configuration says, whatever its row wants, and sums up what was seen.
+func (s *Suite) repeat(ctx context.Context, p Planned) (observe.Observation, error) {
+	var all []observe.Observation
+	for range s.cfg.Repeat {
+		o, err := s.attempt(ctx, p)
+		if err != nil {
+			return o, err
+		}
+		all = append(all, o)
+	}
+	return observe.Repeated(all)
 }
 
 func (s *Suite) attempt(ctx context.Context, p Planned) (observe.Observation, error) {

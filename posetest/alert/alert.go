@@ -42,11 +42,16 @@ func FromEnv(getenv func(string) string) GitHub {
 // On tells whether alerts go anywhere.
 func (g GitHub) On() bool { return g.on }
 
-// mostAnnotations is how many errors of one step GitHub shows; those behind are dropped in silence.
+// mostAnnotations is how many errors of one step GitHub shows, and as many warnings; those behind are dropped in silence.
 const mostAnnotations = 10
 
 // Annotate writes one annotation for each line that failures are of, however many there are of it.
-func (g GitHub) Annotate(w io.Writer, failures []Failure) {
+func (g GitHub) Annotate(w io.Writer, failures []Failure) { g.annotate(w, errorLevel, failures) }
+
+// Warn writes annotations as Annotate does, of what is no failure yet.
+func (g GitHub) Warn(w io.Writer, failures []Failure) { g.annotate(w, warningLevel, failures) }
+
+func (g GitHub) annotate(w io.Writer, level string, failures []Failure) {
 	if !g.on {
 		return
 	}
@@ -62,7 +67,7 @@ func (g GitHub) Annotate(w io.Writer, failures []Failure) {
 	}
 	for _, a := range annotations {
 		a.File = g.path(a.File)
-		fmt.Fprintln(w, a)
+		fmt.Fprintln(w, a.at(level))
 	}
 }
 

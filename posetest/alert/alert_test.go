@@ -146,6 +146,16 @@ func TestAnnotate(t *testing.T) {
 	}
 }
 
+// A warning is at its line as an error is, and fails nothing.
+func TestWarn(t *testing.T) {
+	var out strings.Builder
+	failures := []Failure{{File: "f", Line: 3, Subject: "a", Problem: "x"}}
+	FromEnv(env(nil)).Warn(&out, failures)
+	assert.Empty(t, out.String(), "nothing elsewhere")
+	FromEnv(env(map[string]string{"GITHUB_ACTIONS": "true"})).Warn(&out, failures)
+	assert.Equal(t, "::warning file=f,line=3,title=a::x\n", out.String())
+}
+
 func TestSummarize(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "summary.md")
 	require.NoError(t, FromEnv(env(map[string]string{"GITHUB_STEP_SUMMARY": path})).Summarize("elsewhere"))

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// An Annotation is an error that GitHub shows at a line of a file, or without a file at the job.
+// An Annotation is an error or a warning that GitHub shows at a line of a file, or without a file at the job.
 type Annotation struct {
 	File    string // "" for none
 	Line    int    // from 1 on; 0 for none
@@ -20,9 +20,18 @@ var (
 	property = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 )
 
-// String is the annotation as the line that GitHub reads it from: ::error file=…,line=…,title=…::message. A property
-// that is empty is left out, since the runner drops its name with it.
-func (a Annotation) String() string {
+// What an annotation can be, as the runner knows it.
+const (
+	errorLevel   = "error"
+	warningLevel = "warning"
+)
+
+// String is the annotation as the line that GitHub reads an error from.
+func (a Annotation) String() string { return a.at(errorLevel) }
+
+// at is the annotation as the line that GitHub reads it from: ::error file=…,line=…,title=…::message. A property that is
+// empty is left out, since the runner drops its name with it.
+func (a Annotation) at(level string) string {
 	var properties []string
 	add := func(name, value string) {
 		if value != "" {
@@ -34,7 +43,7 @@ func (a Annotation) String() string {
 		add("line", fmt.Sprint(a.Line))
 	}
 	add("title", a.Title)
-	head := "error"
+	head := level
 	if len(properties) > 0 {
 		head += " " + strings.Join(properties, ",")
 	}

@@ -168,7 +168,7 @@ func TestJudgeLoad(t *testing.T) {
 		mixed    = mustLoad + "why = \"no kernels\"\nplacement = { CPUExecutionProvider = 140, OpenVINOExecutionProvider = 10 }\n"
 		crash    = "[[row]]\nwant = \"crashes\"\nsignal = \"SIGSEGV\"\nduring = \"open\"\nwhy = \"a bug\"\nstatus = \"unverified\"\n"
 	)
-	const unstable = crash + "sometimes = \"loads fails\"\n"
+	const unstable = crash + "sometimes = \"loads fails\"\nowner = \"us\"\nsee = \"https://example.org/1\"\nuntil = 2027-02-22\n"
 	died := observe.Observation{Outcome: observe.Crashes, Death: &observe.Death{Signal: "SIGSEGV", During: "open"}}
 	for _, test := range []struct {
 		name, row string

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/posetest/suite/posetest/drift"
 	"github.com/posetest/suite/posetest/observe"
@@ -26,21 +27,94 @@ type Judge struct {
 	// Single tells that the family finds exactly one person: it is not asked of photographs with several, and can't
 	// find nobody where nobody is.
 	Single bool
+	// Today is the moment whose day, by UTC, a quarantine is held to; the zero value is before all.
+	Today time.Time
 }
 
-// Load reports every way in which the opening of the session differs from the row, joined; nil if in none.
+// Load reports every way in which the opening of the session differs from the row, joined; nil if in none. Of a cell
+// that was repeated all variants are judged: one that is flaky must be in quarantine, and do what its row allows.
 func (j Judge) Load(o observe.Observation) error {
+	judge := j.load
+	if len(o.Variants) > 0 {
+		judge = j.variants
+	}
+	err := judge(o)
+	if err != nil && j.Row.Overdue(j.Today) {
+		err = errors.Join(err, j.Row.ended())
+	}
+	return err
+}
+
+// variants judges a cell that was repeated.
+func (j Judge) variants(o observe.Observation) error {
+	r := j.Row
+	if !r.InQuarantine(j.Today) {
+		return errors.Join(j.flaky(o), j.load(o))
+	}
+	var errs []error
+	ways := 0 // of what is wanted
+	for _, v := range o.Variants {
+		if v.Outcome == r.Want {
+			ways++
+		}
+		if r.Tolerates(v.Outcome, j.Today) {
+			continue
+		}
+		if err := j.load(v.Observation()); err != nil {
+			errs = append(errs, fmt.Errorf("%d of %d times: %w", v.Times, o.Repetitions(), err))
+		}
+	}
+	switch {
+	case ways == 0 && o.Repetitions() >= Attempts:
+		errs = append(errs, j.never(o, o.Repetitions()))
+	case ways > 1 && r.Want == observe.Loads:
+		errs = append(errs, fmt.Errorf("loads in several ways, which sometimes in %s does not allow: %w", r.Where(), j.flaky(o)))
+	}
+	return errors.Join(errs...)
+}
+
+// flaky is the error of a cell whose repetitions differ; nil if they do not.
+func (j Judge) flaky(o observe.Observation) error {
+	if !o.Flaky() {
+		return nil
+	}
+	advice := "find the cause"
+	if j.Row.Line != 0 && !j.Row.Unstable() {
+		advice += ", or quarantine the cell in a row of its own (sometimes, owner, see, until), beside " + j.Row.Where()
+	}
+	return fmt.Errorf("flaky: %s; %s\n  %s", o.Tally(), advice, strings.Join(Ways(o), "\n  "))
+}
+
+// Ways are the ways in which repetitions of a cell went, a line each: "3 × crashes: died of SIGSEGV during open".
+func Ways(o observe.Observation) []string {
+	var all []string
+	for _, v := range o.Variants {
+		line := fmt.Sprintf("%d × %s", v.Times, Describe(v.Observation()))
+		if len(v.Differs) > 0 {
+			line += ", where " + strings.Join(v.Differs, ", ")
+		}
+		all = append(all, line)
+	}
+	return all
+}
+
+// never is the error of a cell in quarantine that did not do what its row wants in so many attempts.
+func (j Judge) never(o observe.Observation, attempts int) error {
+	return fmt.Errorf("%s, and never %s in %d attempts; if it healed, remove sometimes from %s and correct want", Describe(o), j.Row.wants(), attempts, j.Row.Where())
+}
+
+// load judges one attempt, with the outcomes of those before.
+func (j Judge) load(o observe.Observation) error {
 	r := j.Row
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for _, earlier := range o.Earlier {
-		if len(r.Sometimes) == 0 || !r.Sometimes.Has(string(earlier)) {
+		if !r.Tolerates(earlier, j.Today) {
 			bad("%s in an attempt before, which sometimes in %s does not allow", earlier, r.Where())
 		}
 	}
 	if o.Outcome != r.Want && len(o.Earlier) > 0 {
-		bad("%s, and never %s in %d attempts; if it healed, remove sometimes from %s and correct want", Describe(o), r.wants(), 1+len(o.Earlier), r.Where())
-		return errors.Join(errs...)
+		return errors.Join(append(errs, j.never(o, 1+len(o.Earlier)))...)
 	}
 	if o.Outcome != r.Want {
 		bad("%s, want %s; %s", Describe(o), r.wants(), r.remedy(o))
@@ -85,9 +159,9 @@ func (j Judge) placement(o observe.Observation) error {
 }
 
 // Infer reports every way in which what the cell found differs from the row, joined; nil if in none. A cell that did
-// not load has nothing to report.
+// not load, or by its row's quarantine might as well not have, has nothing to report.
 func (j Judge) Infer(o observe.Observation) error {
-	if o.Outcome != observe.Loads {
+	if o.Outcome != observe.Loads || j.Row.Tolerates(o.Outcome, j.Today) {
 		return nil
 	}
 	got, details := Found(o, j.Single)

@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -94,8 +95,11 @@ type Row struct {
 	Conditions
 
 	Want observe.Outcome `toml:"want"`
-	// Sometimes are outcomes that an unstable cell has as well. It is tried again until it does what Want says.
-	Sometimes Set `toml:"sometimes"`
+	// Sometimes are outcomes that an unstable cell has as well, in quarantine: up to and with the day Until, by UTC, it is
+	// tried again until it does what Want says, [Attempts] times at most. From then on it is held to Want.
+	Sometimes Set            `toml:"sometimes"`
+	Owner     string         `toml:"owner"` // who answers for the quarantine; its reference is See
+	Until     toml.LocalDate `toml:"until"`
 
 	Message string `toml:"message"` // exact, for fails and unavailable; a row that is not verified may leave it open
 	Op      string `toml:"op"`      // parts of the message, which must parse to them
@@ -114,7 +118,7 @@ type Row struct {
 	Drift map[string]drift.Bars `toml:"drift"`
 
 	Why    string `toml:"why"`
-	See    string `toml:"see"`    // a public reference
+	See    string `toml:"see"`    // a public reference; a URL, for an unstable cell
 	Status Status `toml:"status"` // how it is known
 
 	File string `toml:"-"`
@@ -238,6 +242,9 @@ func (r Row) check() error {
 			bad("sometimes %q must be one of %v, and not want itself", o, observe.Outcomes())
 		}
 	}
+	for _, err := range r.checkQuarantine() {
+		bad("%w", err)
+	}
 	refused := r.Want == observe.Fails || r.Want == observe.Unavailable
 	died := r.Want == observe.Crashes || r.Want == observe.Hangs
 	if !refused && r.Message != "" || refused && r.Message == "" && r.Status.Word() == "verified" {
@@ -252,12 +259,12 @@ func (r Row) check() error {
 	if died && r.During == "" {
 		bad("during must name the request: open, infer, time or close")
 	}
-	for precision, ap := range r.AP {
-		if r.Finds != People || !r.Precision.Has(precision) || ap <= 0 || ap > 1 {
+	for _, precision := range slices.Sorted(maps.Keys(r.AP)) {
+		if ap := r.AP[precision]; r.Finds != People || !r.Precision.Has(precision) || ap <= 0 || ap > 1 {
 			bad("ap %v of %q must be in 0…1, of a precision of the row, and goes with a row that finds people", ap, precision)
 		}
 	}
-	for precision := range r.Drift {
+	for _, precision := range slices.Sorted(maps.Keys(r.Drift)) {
 		if r.Want != observe.Loads || !r.Precision.Has(precision) || precision == "fp32" {
 			bad("drift of %q goes with a row that loads, for another precision of it than fp32", precision)
 		}

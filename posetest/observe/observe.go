@@ -133,6 +133,9 @@ type Observation struct {
 	Placement map[string]int `json:"placement,omitempty"` // nodes by provider, as the runtime names them
 	// Earlier are the outcomes of the attempts before this one, where a cell is known to be unstable.
 	Earlier []Outcome `json:"earlier,omitempty"`
+	// Variants are the ways in which repetitions of the cell went, the most frequent first, which the rest of the
+	// observation is of; nil if it was not repeated. See [Repeated].
+	Variants []Variant `json:"variants,omitempty"`
 
 	Start      time.Duration   `json:"start_ns"`             // worker started and runtime opened
 	Load       time.Duration   `json:"load_ns,omitempty"`    // the session's creation alone
@@ -140,7 +143,7 @@ type Observation struct {
 	Run        time.Duration   `json:"run_ns"`               // median of Runs
 	Runs       []time.Duration `json:"runs_ns,omitempty"`    // the timed inferences, in their order
 	PeakMemory int64           `json:"peak_memory_bytes"`    // of the worker, resident
-	Worker     time.Duration   `json:"worker_ns"`            // what the worker spent in load and runs
+	Worker     time.Duration   `json:"worker_ns"`            // what the worker spent in load and runs, of all repetitions
 	Photos     []Photo         `json:"photos,omitempty"`     // in the order of the fixtures
 	COCO       *COCO           `json:"coco,omitempty"`       // nil if not asked for
 	LogErrors  []string        `json:"log_errors,omitempty"` // warnings and errors of the runtime's log

@@ -27,14 +27,18 @@ func full() observe.Observation {
 		Machine: observe.Machine{OS: "linux", Arch: "amd64", CPU: "AMD EPYC <9B14> & co", ISA: observe.VNNI, Core: 2},
 		Family:  "yolov8-pose", Threads: 2, When: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC), Outcome: observe.Fails,
 		Failure:   &observe.Failure{Message: "Load model from {model} failed:\n\"ConvInteger\"", Op: "ConvInteger", Opset: 10, Node: "/model.0/conv/Conv_quant"},
-		Death:     &observe.Death{During: "infer", Signal: "SIGSEGV", Exit: 2, Limit: "time 60s", Log: []string{"a", "b"}},
+		Death:     &observe.Death{During: "infer", Signal: "SIGSEGV", Exit: 2, Limit: "time 60s", Breach: "no JSON", Log: []string{"a", "b"}},
 		Placement: map[string]int{"CPUExecutionProvider": 10, "OpenVINOExecutionProvider": 240},
-		Start:     time.Millisecond, Load: 31 * time.Millisecond, FirstRun: 17 * time.Millisecond, Run: 16 * time.Millisecond, Runs: []time.Duration{15 * time.Millisecond, 16 * time.Millisecond, 17 * time.Millisecond},
+		Earlier:   []observe.Outcome{observe.Loads},
+		Variants: []observe.Variant{{Times: 7, Outcome: observe.Fails, Failure: &observe.Failure{Message: "no kernel"}, Placement: map[string]int{"CPUExecutionProvider": 10}},
+			{Times: 3, Outcome: observe.Crashes, Death: &observe.Death{During: "open", Signal: "SIGSEGV"}, Differs: []string{"log_errors is nothing, not 1 of them"}}},
+		Start: time.Millisecond, Load: 31 * time.Millisecond, FirstRun: 17 * time.Millisecond, Run: 16 * time.Millisecond, Runs: []time.Duration{15 * time.Millisecond, 16 * time.Millisecond, 17 * time.Millisecond},
 		COCO:       &observe.COCO{Images: 79, AP: 0.46, AP50: 0.8, AR: 0.5},
 		PeakMemory: 1 << 28, Worker: time.Second,
 		Photos: []observe.Photo{{Fixture: "band", SHA256: strings.Repeat("cd", 32), Width: 1024, Height: 416, People: 4, OKS: 0.1 + 0.2,
-			Persons: []pose.Person{{Score: 0.9, Box: [4]float64{1, 2, 3, math.Pi}, Keypoints: []pose.Keypoint{{X: -0.5, Y: 1e-9, Score: 1.5}}}},
-			Infer:   15 * time.Millisecond, Error: "output has a NaN"}},
+			Persons:   []pose.Person{{Score: 0.9, Box: [4]float64{1, 2, 3, math.Pi}, Keypoints: []pose.Keypoint{{X: -0.5, Y: 1e-9, Score: 1.5}}}},
+			Candidate: &pose.Person{Score: 0.1, Box: [4]float64{1, 2, 3, 4}, Keypoints: []pose.Keypoint{{X: 1, Y: 2, Score: 0.5}}},
+			Infer:     15 * time.Millisecond, Error: "output has a NaN"}},
 		LogErrors: []string{"[W:onnxruntime] über"},
 	}
 }
@@ -144,6 +148,10 @@ func TestReadRefuses(t *testing.T) {
 		{"nor what is unavailable", bare(observe.Unavailable), `outcome "unavailable" lacks its failure`},
 		{"a crash without its signal", bare(observe.Crashes), `outcome "crashes" lacks its death`},
 		{"a time-out without its limit", bare(observe.Hangs), `outcome "hangs" lacks its death`},
+		{"a variant that nobody saw", with(`{"times":3`, `{"times":0`), "a variant of it was seen 0 times"},
+		{"a variant without what its outcome needs", with(`"outcome":"crashes","death":{"during":"open","signal":"SIGSEGV"}`, `"outcome":"crashes"`), `a variant of it: outcome "crashes" lacks its death`},
+		{"a variant of no outcome", with(`"times":3,"outcome":"crashes"`, `"times":3,"outcome":""`), `a variant of it: outcome "" is none of`},
+		{"variants of another observation", with(`"outcome":"fails","failure":{"message":"Load`, `"outcome":"loads","failure":{"message":"Load`), `its outcome is "loads", and that of its first variant "fails"`},
 		{"a cell twice, as when a shard is merged twice", line + line, "matrix.jsonl:3: cell model=yolov8n-pose/precision=int8-qdq/provider=cpu/ort=1.23.2 stands on line 2 already, of linux/amd64 vnni, too; remove one of the lines"},
 	} {
 		t.Run(row.why, func(t *testing.T) {

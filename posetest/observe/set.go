@@ -269,15 +269,35 @@ func parse(line []byte) (o Observation, err error) {
 	if err := decode(line, &o); err != nil {
 		return o, err
 	}
-	switch {
-	case o.Model == "" || o.Precision == "" || o.Provider == "" || o.ORT == "":
+	if o.Model == "" || o.Precision == "" || o.Provider == "" || o.ORT == "" {
 		return o, fmt.Errorf("its cell %s is not whole", o.Cell)
-	case !slices.Contains(Outcomes(), o.Outcome):
-		return o, fmt.Errorf("outcome %q is none of %v", o.Outcome, Outcomes())
-	case (o.Outcome == Fails || o.Outcome == Unavailable) && o.Failure == nil:
-		return o, fmt.Errorf("outcome %q lacks its failure", o.Outcome)
-	case (o.Outcome == Crashes || o.Outcome == Hangs) && o.Death == nil:
-		return o, fmt.Errorf("outcome %q lacks its death", o.Outcome)
+	}
+	if err := lacks(o.Outcome, o.Failure, o.Death); err != nil {
+		return o, err
+	}
+	for _, v := range o.Variants {
+		if v.Times < 1 {
+			return o, fmt.Errorf("a variant of it was seen %d times", v.Times)
+		}
+		if err := lacks(v.Outcome, v.Failure, v.Death); err != nil {
+			return o, fmt.Errorf("a variant of it: %w", err)
+		}
+	}
+	if len(o.Variants) > 0 && o.Variants[0].Outcome != o.Outcome {
+		return o, fmt.Errorf("its outcome is %q, and that of its first variant %q", o.Outcome, o.Variants[0].Outcome)
 	}
 	return o, nil
+}
+
+// lacks tells what an outcome must have beside it, and has not.
+func lacks(outcome Outcome, failure *Failure, death *Death) error {
+	switch {
+	case !slices.Contains(Outcomes(), outcome):
+		return fmt.Errorf("outcome %q is none of %v", outcome, Outcomes())
+	case (outcome == Fails || outcome == Unavailable) && failure == nil:
+		return fmt.Errorf("outcome %q lacks its failure", outcome)
+	case (outcome == Crashes || outcome == Hangs) && death == nil:
+		return fmt.Errorf("outcome %q lacks its death", outcome)
+	}
+	return nil
 }

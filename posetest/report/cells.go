@@ -152,6 +152,9 @@ func (r Result) commands() []string {
 	if r.COCO != nil {
 		what += " --ap"
 	}
+	if n := r.Repetitions(); n > 0 {
+		what += fmt.Sprintf(" --repeat %d", n)
+	}
 	all := []string{runtime + "bin/posetest report " + what}
 	if r.Row.Line != 0 {
 		pattern := strings.ReplaceAll(r.Cell.String(), "/", "$/") + "$"

@@ -54,7 +54,10 @@ type view struct {
 	Counts          []classCount
 	Kinds           []string
 	Known           []string
+	Repeated        string
 	Unexpected      []linked
+	Flaky           []linked
+	Quarantines     []quarantineView
 	Changed         string // the section's title
 	ChangeNote      string
 	Changes         []linked
@@ -118,6 +121,10 @@ type worthView struct {
 	Model, Where, Sentence, Answer string
 }
 
+type quarantineView struct {
+	Row, Cells, What, Term, Owner, See string
+}
+
 type reasonView struct {
 	Cells, What, Why, See, Known, Row string
 	Links                             []linked
@@ -137,6 +144,8 @@ type cellView struct {
 	Parsed                       string
 	Log                          []string
 	Earlier                      string
+	Tally                        string
+	Ways                         []string
 	Why, See                     string
 	Known, Row, Seen             string
 	Facts                        []fact
@@ -216,6 +225,13 @@ func (p Page) view() (view, error) {
 	v.Known = p.knowns()
 	for _, r := range p.Unexpected() {
 		v.Unexpected = append(v.Unexpected, linked{Href: href(r), Name: name(r), Lines: lines(r.Problem.Error())})
+	}
+	v.Repeated = p.repeated()
+	for _, f := range p.flakies() {
+		v.Flaky = append(v.Flaky, linked{Href: href(f.result), Name: name(f.result), Lines: append(append([]string{f.result.Tally()}, f.ways...), f.quarantine)})
+	}
+	for _, q := range p.quarantines() {
+		v.Quarantines = append(v.Quarantines, quarantineView{q.row, q.cells, q.does, q.term, q.owner, q.see})
 	}
 	changes, note := p.changes()
 	if note != "" {
@@ -326,8 +342,8 @@ func (r Result) matrixCell(id string) matrixCell {
 	if r.Class == expect.ClassFallsBack {
 		c.Word += " " + r.fallsBack()
 	}
-	if len(r.Row.Sometimes) > 0 {
-		c.Word += ", unstable"
+	if word := r.steadiness(); word != "" {
+		c.Word += ", " + word
 	}
 	if r.Outcome == observe.Loads {
 		c.Times = ms(r.Load) + " / " + ms(r.Run)
@@ -396,6 +412,9 @@ func (r Result) view(id, name string) cellView {
 	}
 	for _, o := range r.Earlier {
 		c.Earlier += " " + string(o)
+	}
+	if len(r.Variants) > 0 {
+		c.Tally, c.Ways = r.Tally(), expect.Ways(r.Observation)
 	}
 	_, c.Known = r.known()
 	if r.Row.Line > 0 {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -90,6 +91,11 @@ func full(t testing.TB) Page {
 	gone := p.Results[2]
 	gone.ORT = "1.8.0"
 	p.Before = append(p.Before, gone)
+	p.Today = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	p.Results[2].Variants = []observe.Variant{{Times: 9, Outcome: observe.Loads}, {Times: 1, Outcome: observe.Loads, Differs: []string{"photos[somebody].persons[0].score is 0.8, not 0.9"}}}
+	p.Results[2].Problem = errors.New("flaky: loads 10 of 10 in 2 ways; find the cause")
+	p.Results[3].Variants = []observe.Variant{{Times: 10, Outcome: observe.Fails, Failure: p.Results[3].Failure}}
+	p.Results[6].Variants = []observe.Variant{{Times: 12, Outcome: observe.Crashes, Death: p.Results[6].Death}, {Times: 8, Outcome: observe.Fails, Failure: &observe.Failure{Message: "node <index> | of garbage"}}}
 	return p
 }
 

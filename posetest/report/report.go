@@ -32,6 +32,7 @@ type Page struct {
 	Results []Result
 	Missing []string // what is not here, and what would bring it
 	Table   expect.Table
+	Today   time.Time // whose day, by UTC, quarantines are held to; the zero value says nothing of days left
 	// Before are the results of the report before, for what has changed since; nil without one.
 	Before []Result
 	// Photograph gives a photograph by id and sum, with whom it is by; nil for one that is not here. Without it the page
@@ -132,6 +133,16 @@ func (p Page) Text(w io.Writer, style Style) {
 		}
 		list(changedTitle(changes)+":", items...)
 	}
+	items = nil
+	for _, f := range p.flakies() {
+		items = append(items, append([]string{f.result.Cell.String() + p.on(f.result.Machine.Kind()) + ": " + f.result.Tally()}, append(f.ways, f.quarantine)...))
+	}
+	list(flakyTitle+":", items...)
+	items = nil
+	for _, q := range p.quarantines() {
+		items = append(items, []string{q.row + ": " + q.term, q.does + ", " + q.cells, "owner " + q.owner + ", " + q.see})
+	}
+	list(quarantineTitle+":", items...)
 	for _, r := range p.Unexpected() {
 		mark := "UNEXPECTED"
 		if style.Color {
@@ -236,6 +247,16 @@ func (p Page) Markdown(w io.Writer) error {
 	}
 	section("Not in these builds", table.Row{"provider", "runtimes", "the runtime's words"}, rows)
 	section("Not seen on this machine", table.Row{"platform", "provider", "runtimes", "model", "precision", "expected", "known by"}, p.elsewhere())
+	rows = nil
+	for _, f := range p.flakies() {
+		rows = append(rows, table.Row{f.result.Cell.String() + p.on(f.result.Machine.Kind()), f.result.Tally(), strings.Join(f.ways, "; "), f.quarantine})
+	}
+	section(flakyTitle, table.Row{"cell", "seen", "ways", "quarantine"}, rows)
+	rows = nil
+	for _, q := range p.quarantines() {
+		rows = append(rows, table.Row{q.row, q.cells, q.does, q.term, q.owner, q.see})
+	}
+	section(quarantineTitle, table.Row{"row", "cells", "what", "until", "owner", "reference"}, rows)
 	list := func(title string, items []string) {
 		if len(items) > 0 {
 			fmt.Fprintf(&b, "\n## %s\n\n- %s\n", title, strings.Join(items, "\n- "))
@@ -279,7 +300,7 @@ func (p Page) Summary() string {
 	if len(p.Results) == 0 {
 		return "0 cells: nothing was run."
 	}
-	return fmt.Sprintf("%d cells: %s; %s.", len(p.Results), counts(p.Results), verdict)
+	return strings.TrimSpace(fmt.Sprintf("%d cells: %s; %s. %s", len(p.Results), counts(p.Results), verdict, p.repeated()))
 }
 
 // counts says how many results are of each class.
@@ -325,8 +346,11 @@ func (p Page) legend() []meaning {
 			all = append(all, meaning{c, string(c), meanings[c]})
 		}
 	}
-	if has(func(r Result) bool { return len(r.Row.Sometimes) > 0 }) {
+	if has(func(r Result) bool { return r.Row.Unstable() && !r.Flaky() }) {
 		all = append(all, meaning{word: "(unstable)", text: "does something else at times; what is shown is what it does in the end"})
+	}
+	if has(func(r Result) bool { return r.Flaky() }) {
+		all = append(all, meaning{word: "(flaky)", text: "did other things when it was repeated; what is shown is what it did most often"})
 	}
 	if len(p.Unexpected()) > 0 {
 		all = append(all, meaning{word: "!", text: "differs from its row of the support table: see below what to do"})
@@ -459,8 +483,8 @@ func (r Result) word() string {
 	if r.Outcome == observe.Loads {
 		s += fmt.Sprintf(" %s/%s", ms(r.Load), ms(r.Run))
 	}
-	if len(r.Row.Sometimes) > 0 {
-		s += " (unstable)"
+	if word := r.steadiness(); word != "" {
+		s += " (" + word + ")"
 	}
 	if r.Problem != nil {
 		s = "! " + s

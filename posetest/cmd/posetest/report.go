@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/renameio/v2/maybe"
 	"github.com/posetest/suite/posetest"
+	"github.com/posetest/suite/posetest/alert"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/pose"
 	"github.com/posetest/suite/posetest/report"
@@ -46,6 +47,7 @@ Families for --family: ` + strings.Join(pose.Families(), ", ") + ".",
   posetest report --since report/observations.jsonl
   posetest report --from observations.jsonl --out elsewhere
   posetest report --runtimes all --shard 2/4 --out part2
+  posetest report --repeat 10 --precisions int8-qop
   posetest report --model their.onnx --family yolov8-pose --runtimes all
   POSETEST_ORT=/opt/ort/libonnxruntime.so posetest report`,
 		Args: cobra.NoArgs,
@@ -67,7 +69,7 @@ Families for --family: ` + strings.Join(pose.Families(), ", ") + ".",
 			if r.from == "" {
 				return runReport(cmd, *cfg, r)
 			}
-			for _, name := range []string{"model", "runtimes", "models", "precisions", "providers", "threads", "workers", "timeout", "shard", "ap"} {
+			for _, name := range []string{"model", "runtimes", "models", "precisions", "providers", "threads", "workers", "timeout", "shard", "ap", "repeat"} {
 				if cmd.Flags().Changed(name) {
 					return fmt.Errorf("--from runs nothing, so --%s has no meaning beside it; leave one of them out", name)
 				}
@@ -90,6 +92,7 @@ Families for --family: ` + strings.Join(pose.Families(), ", ") + ".",
 	f.IntVar(&cfg.Workers, "workers", 0, "cells at a time (default: the number of cores)")
 	f.DurationVar(&cfg.Timeout, "timeout", 0, "time of one load or run (default 1m)")
 	f.StringVar(&r.shard, "shard", "", "only this part of the cells, such as 2/4; posetest merge joins the parts")
+	f.IntVar(&cfg.Repeat, "repeat", 0, "times to run each cell, each in a process of its own: one that differs is flaky, and not as expected unless quarantined (default $POSETEST_REPEAT, or 1)")
 	f.BoolVar(&r.ap, "ap", false, "take COCO's AP as well, of each cell whose row has one, on the photographs of the data path")
 	f.StringVar(&r.from, "from", "", "make the report of this observations.jsonl, and run nothing")
 	sinceFlag(cmd, &r.since)
@@ -207,6 +210,7 @@ func present(cfg posetest.Config, set observe.Set, before *observe.Set, out, rea
 		fmt.Fprintln(os.Stderr, "written:", filepath.Join(out, f.name))
 	}
 	alertOf(posetest.Failures(cfg, page.Unexpected()), page.Markdown)
+	alert.FromEnv(os.Getenv).Warn(os.Stderr, posetest.Ending(cfg, page))
 	if len(page.Unexpected()) > 0 {
 		return errRegression
 	}
