@@ -12,8 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2/maybe"
 	"github.com/posetest/suite/posetest/catalog"
+	"github.com/posetest/suite/posetest/whole"
 )
 
 // ErrOneImage is wrapped by the error of a model that can't take several images at once: its graph is for one, or it
@@ -66,22 +66,22 @@ func (d Derivation) batch(ctx context.Context, h *house, p Planned, out string) 
 	if was, err := os.ReadFile(out + ".stamp"); err == nil && string(was) == stamp {
 		return file, nil
 	}
-	tensors, err := os.MkdirTemp("", "posetest-tensors-")
+	tensors, err := whole.Temporary("", "posetest-tensors-")
 	if err != nil {
 		return file, err
 	}
-	defer os.RemoveAll(tensors)
+	defer tensors.Remove()
 	images, err := h.someFixtures(batchImages)
 	if err != nil {
 		return file, err
 	}
-	if err := WriteTensors(ctx, OwnModel{Path: p.File.Path, Family: p.Model.Family}, tensors, images); err != nil {
+	if err := WriteTensors(ctx, OwnModel{Path: p.File.Path, Family: p.Model.Family}, tensors.Path, images); err != nil {
 		return file, err
 	}
 	fmt.Fprintf(d.Log, "opening the batch of %s\n", p.File.Path)
 	var words bytes.Buffer
 	d.Log = io.MultiWriter(d.Log, &words)
-	err = d.script(ctx, h, "batch.py", "--model", p.File.Path, "--tensors", tensors, "--out", out)
+	err = d.script(ctx, h, "batch.py", "--model", p.File.Path, "--tensors", tensors.Path, "--out", out)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 1 { // and words are a sentence, not Python's own about an exception
 		if reason, ok := strings.CutPrefix(words.String(), "batch.py: "); ok {
@@ -94,7 +94,7 @@ func (d Derivation) batch(ctx context.Context, h *house, p Planned, out string) 
 	if file, stamp, err = h.batchFile(p, out); err != nil {
 		return file, err
 	}
-	return file, maybe.WriteFile(out+".stamp", []byte(stamp), 0o644)
+	return file, whole.Write(out+".stamp", []byte(stamp))
 }
 
 // batchFile is the file at out, if there is one, with all that it depends on.

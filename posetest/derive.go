@@ -13,11 +13,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
-	"github.com/google/renameio/v2/maybe"
+	"github.com/gofrs/flock"
 	"github.com/posetest/suite/posetest/catalog"
+	"github.com/posetest/suite/posetest/child"
 	"github.com/posetest/suite/posetest/pose"
 	"github.com/posetest/suite/posetest/tensor"
+	"github.com/posetest/suite/posetest/whole"
 )
 
 // CalibrationImages is where the data path has the photographs that a model is calibrated on. They are never the ones
@@ -61,15 +64,15 @@ func (d Derivation) Make(ctx context.Context, cfg Config) error {
 
 func (d Derivation) make(ctx context.Context, h *house, source catalog.Model, export catalog.File) error {
 	out := h.finder.DerivedDir(export.SHA256)
-	var missing []string
-	for _, m := range h.catalogue.Models {
-		if m.ID != source.ID || m.Where != catalog.Derived {
-			continue
-		}
-		if _, err := os.Stat(filepath.Join(out, m.File)); errors.Is(err, fs.ErrNotExist) {
-			missing = append(missing, m.Precision)
-		}
+	if len(h.underived(source, out)) == 0 {
+		return nil
 	}
+	unlock, err := lockDerived(ctx, out)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	missing := h.underived(source, out) // now that nobody else makes them
 	if len(missing) == 0 {
 		return nil
 	}
@@ -104,6 +107,39 @@ func (d Derivation) make(ctx context.Context, h *house, source catalog.Model, ex
 	return quantize(missing)
 }
 
+// underived are the precisions of a model that are not in a folder.
+func (h *house) underived(source catalog.Model, dir string) (missing []string) {
+	for _, m := range h.catalogue.Models {
+		if m.ID != source.ID || m.Where != catalog.Derived {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(dir, m.File)); errors.Is(err, fs.ErrNotExist) {
+			missing = append(missing, m.Precision)
+		}
+	}
+	return missing
+}
+
+// lockDerived makes this process the only one that writes derived models into a folder, and removes what one that was killed
+// has left there.
+func lockDerived(ctx context.Context, dir string) (unlock func() error, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("%w; make room there, or choose another cache with POSETEST_CACHE", err)
+	}
+	lock := flock.New(dir + ".lock")
+	if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
+		return nil, fmt.Errorf("lock %s: %w; make room there, or choose another cache with POSETEST_CACHE", lock.Path(), err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, ".*"))
+	for _, path := range left {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
+	return lock.Unlock, nil
+}
+
 // tuned is the precision that a recipe tells how to make.
 const tuned = "int8-tuned"
 
@@ -132,16 +168,16 @@ func (d Derivation) calibrate(ctx context.Context, h *house, source catalog.Mode
 	if len(images) == 0 {
 		return fmt.Errorf("it is another export than the repository's calibration table is of, and the data path has no %s to calibrate it on; bring that folder", CalibrationImages)
 	}
-	tensors, err := os.MkdirTemp("", "posetest-tensors-")
+	tensors, err := whole.Temporary("", "posetest-tensors-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tensors)
+	defer tensors.Remove()
 	fmt.Fprintf(d.Log, "calibrating %s on %d photographs\n", export.Path, len(images))
-	if err := WriteTensors(ctx, OwnModel{Path: export.Path, Family: source.Family}, tensors, images); err != nil {
+	if err := WriteTensors(ctx, OwnModel{Path: export.Path, Family: source.Family}, tensors.Path, images); err != nil {
 		return err
 	}
-	return d.quantize(ctx, h, "calibrate", "--model", export.Path, "--id", source.ID, "--tensors", tensors, "--out", table)
+	return d.quantize(ctx, h, "calibrate", "--model", export.Path, "--id", source.ID, "--tensors", tensors.Path, "--out", table)
 }
 
 func (d Derivation) quantize(ctx context.Context, h *house, args ...string) error {
@@ -166,7 +202,11 @@ func (d Derivation) run(ctx context.Context, environ []string, program string, a
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(slices.Clone(environ), "PYTHONDONTWRITEBYTECODE=1")
 	cmd.Stdout, cmd.Stderr = d.Log, d.Log
+	defer child.Tie(cmd)()
 	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		return fmt.Errorf("%s %s: %w; its words are above", filepath.Base(program), strings.Join(args[:2], " "), err)
 	}
 	return nil
@@ -212,7 +252,7 @@ func WriteTensors(ctx context.Context, m OwnModel, dir string, images []string) 
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
-		if err := maybe.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+		if err := whole.Write(filepath.Join(dir, name), text); err != nil {
 			return err
 		}
 	}

@@ -45,10 +45,10 @@ type DetectionsFile struct {
 // other detections is an error, and left as it is; so is one that another run writes just now.
 func OpenDetections(path string, head DetectionsHead) (*DetectionsFile, error) {
 	lock := flock.New(path + ".lock")
-	switch locked, err := lock.TryLock(); {
+	switch ok, err := locked(lock); {
 	case err != nil:
 		return nil, fmt.Errorf("lock %s: %w; choose a place that can be written with --out", lock.Path(), err)
-	case !locked:
+	case !ok:
 		return nil, fmt.Errorf("another run writes %s just now; wait for its end, or write to another file with --out", path)
 	}
 	f, err := openDetections(path, head)
@@ -59,13 +59,41 @@ func OpenDetections(path string, head DetectionsHead) (*DetectionsFile, error) {
 	return f, nil
 }
 
-// unlock leaves no file behind.
-func unlock(lock *flock.Flock) error { return errors.Join(lock.Unlock(), os.Remove(lock.Path())) }
+// unlock leaves no file behind. It is removed while it is locked, so that nobody can lock a file that has no name any
+// more; Windows removes none that is open.
+func unlock(lock *flock.Flock) error {
+	removed := os.Remove(lock.Path())
+	err := lock.Unlock()
+	if removed != nil {
+		err = errors.Join(err, os.Remove(lock.Path()))
+	}
+	return err
+}
+
+// locked locks a file of its own beside another, and tells whether it could. One that a dead process left is as good as none.
+func locked(lock *flock.Flock) (bool, error) {
+	for {
+		ok, err := lock.TryLock()
+		if !ok || err != nil {
+			return ok, err
+		}
+		mine, err := lock.Stat()
+		if err != nil {
+			return false, errors.Join(err, lock.Unlock())
+		}
+		if there, err := os.Stat(lock.Path()); err == nil && os.SameFile(mine, there) {
+			return true, nil
+		}
+		if err := lock.Unlock(); err != nil { // who had it before removed it after we had opened it
+			return false, err
+		}
+	}
+}
 
 func openDetections(path string, head DetectionsHead) (f *DetectionsFile, err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; choose a place that can be written with --out", err)
 	}
 	defer func() {
 		if err != nil {
@@ -122,8 +150,10 @@ func (f *DetectionsFile) write(v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.file.Write(append(line, '\n'))
-	return err
+	if _, err = f.file.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("%w; make room there and run the same command again, which goes on from here", err)
+	}
+	return nil
 }
 
 var errCut = errors.New("the line is cut; run the same command again, and it goes on from there")

@@ -12,8 +12,11 @@ import (
 // Data flows one way: what each package may import of this module. ARCHITECTURE.md says why.
 func TestImports(t *testing.T) {
 	const module = "github.com/posetest/suite/"
-	everything := []string{"alert", "catalog", "coco", "diagnose", "drift", "expect", "golden", "measure", "observe", "onnx", "ortlib", "pose", "reduce", "report", "session", "sums", "tensor", "worker"}
+	everything := []string{"alert", "catalog", "child", "coco", "diagnose", "drift", "expect", "golden", "measure", "observe", "onnx", "ortlib", "pose", "reduce", "report", "session", "sums", "tensor", "whole", "worker"}
 	may := map[string][]string{
+		"whole":        {},
+		"child":        {},
+		"faulttest":    {},
 		"tensor":       {},
 		"alert":        {},
 		"measure":      {},
@@ -22,15 +25,15 @@ func TestImports(t *testing.T) {
 		"sums":         {},
 		"session":      {"tensor"},
 		"catalog":      {"sums", "tensor"},
-		"ortlib":       {"sums"},
+		"ortlib":       {"child", "sums", "whole"},
 		"reduce":       {},
 		"coco":         {"pose"},
 		"observe":      {"pose"},
-		"golden":       {"coco", "observe", "pose"},
+		"golden":       {"coco", "observe", "pose", "whole"},
 		"drift":        {"coco", "golden", "observe", "pose"},
 		"expect":       {"drift", "observe"},
 		"diagnose":     {"expect", "observe", "onnx", "tensor"},
-		"worker":       {"observe", "pose", "session", "tensor"},
+		"worker":       {"observe", "pose", "session", "tensor", "whole"},
 		"report":       {"drift", "expect", "golden", "observe", "pose"},
 		"":             append(everything, "fixtures"),
 		"cmd/posetest": append(everything, "", "fixtures"),

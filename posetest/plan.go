@@ -89,11 +89,7 @@ func (h *house) libraries(ctx context.Context, log Log) ([]chosen, error) {
 			c.missing = err
 		} else {
 			c.providers = here.Providers
-			c.library, c.missing = h.store(log).Library(r)
-			var not *ortlib.NotInstalledError
-			if errors.As(c.missing, &not) {
-				c.library, c.missing = h.store(log).Install(ctx, r)
-			}
+			c.library, c.missing = h.store(log).Install(ctx, r)
 		}
 		if err := context.Cause(ctx); err != nil {
 			return nil, err

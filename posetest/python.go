@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/google/renameio/v2/maybe"
 	"github.com/posetest/suite/posetest/catalog"
 	"github.com/posetest/suite/posetest/sums"
+	"github.com/posetest/suite/posetest/whole"
 )
 
 // environment is the Python of a virtual environment in the cache, which has what the scripts need. It is made once for each
@@ -103,7 +103,7 @@ func writeList(ctx context.Context, dir, list string) error {
 	if err != nil {
 		return err
 	}
-	return maybe.WriteFile(list, text, 0o644)
+	return whole.Write(list, text)
 }
 
 // unsteered is an environment without what makes Python run code from elsewhere, such as PYTHONPATH.

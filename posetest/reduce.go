@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2/maybe"
 	"github.com/posetest/suite/posetest/expect"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/onnx"
@@ -19,6 +18,7 @@ import (
 	"github.com/posetest/suite/posetest/reduce"
 	"github.com/posetest/suite/posetest/session"
 	"github.com/posetest/suite/posetest/tensor"
+	"github.com/posetest/suite/posetest/whole"
 	"github.com/posetest/suite/posetest/worker"
 )
 
@@ -65,12 +65,12 @@ func Reduce(ctx context.Context, cfg Config, r Reduction, out string, log Log) (
 	if err != nil {
 		return fail(err)
 	}
-	scratch, err := os.MkdirTemp("", "posetest-reduce-")
+	scratch, err := whole.Temporary("", "posetest-reduce-")
 	if err != nil {
 		return fail(err)
 	}
-	defer os.RemoveAll(scratch)
-	j := &reducing{cfg: cfg, Reduction: r, library: library, parts: parts, scratch: scratch, log: log, names: parts.Names()}
+	defer scratch.Remove()
+	j := &reducing{cfg: cfg, Reduction: r, library: library, parts: parts, scratch: scratch.Path, log: log, names: parts.Names()}
 	if err := j.first(ctx, text); err != nil {
 		return fail(err)
 	}
@@ -85,7 +85,7 @@ func Reduce(ctx context.Context, cfg Config, r Reduction, out string, log Log) (
 	if err := j.again(ctx, small, &result); err != nil {
 		return fail(err)
 	}
-	if err := maybe.WriteFile(out, small.Model, 0o644); err != nil {
+	if err := whole.Write(out, small.Model); err != nil {
 		return fail(fmt.Errorf("%w; name another file with -o", err))
 	}
 	return result, nil

@@ -10,11 +10,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/posetest/suite/posetest/catalog"
+	"github.com/posetest/suite/posetest/child"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/ortlib"
+	"github.com/posetest/suite/posetest/whole"
 	"github.com/posetest/suite/posetest/worker"
 )
 
@@ -138,6 +141,7 @@ func (s *Suite) BuildCommit(ctx context.Context, revision string, log Log) (prog
 	run := func(dir, name string, args ...string) (string, error) {
 		cmd := exec.CommandContext(ctx, name, args...)
 		cmd.Dir = dir
+		defer child.Tie(cmd)()
 		out, err := cmd.Output()
 		if exit, ok := err.(*exec.ExitError); ok {
 			return "", fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(string(exit.Stderr)))
@@ -152,7 +156,7 @@ func (s *Suite) BuildCommit(ctx context.Context, revision string, log Log) (prog
 		return fail(err)
 	}
 	lock := flock.New(filepath.Join(dir, commit+".lock"))
-	if err := lock.Lock(); err != nil {
+	if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
 		return fail(err)
 	}
 	defer lock.Unlock()
@@ -161,22 +165,21 @@ func (s *Suite) BuildCommit(ctx context.Context, revision string, log Log) (prog
 		program += ".exe"
 	}
 	fmt.Fprintf(log, "building posetest of commit %.12s\n", commit)
-	source, err := os.MkdirTemp(dir, "source-")
+	source, err := whole.Temporary(dir, "source-")
 	if err != nil {
 		return fail(err)
 	}
-	defer os.RemoveAll(source)
-	archive := filepath.Join(source, "source.tar")
+	defer source.Remove()
+	archive, built := filepath.Join(source.Path, "source.tar"), filepath.Join(source.Path, "built")
 	for _, step := range [][]string{
 		{s.cfg.Dir, "git", "archive", "--output", archive, commit},
-		{source, "tar", "-xf", archive},
-		{source, "go", "build", "-trimpath", "-buildvcs=false", "-o", filepath.Join(source, "built"), "./posetest/cmd/posetest"},
+		{source.Path, "tar", "-xf", archive},
+		{source.Path, "go", "build", "-trimpath", "-buildvcs=false", "-o", built, "./posetest/cmd/posetest"},
 	} {
 		if _, err := run(step[0], step[1], step[2:]...); err != nil {
 			return fail(err)
 		}
 	}
-	built := filepath.Join(source, "built")
 	if same, err := sameFile(built, program); err == nil && same {
 		return program, commit, nil // it may be running, and Windows then lets nobody replace it
 	}

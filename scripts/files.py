@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -12,6 +13,13 @@ class InputError(Exception):
 
 
 def write_whole(path: Path, content: bytes) -> None:
+    try:
+        replace(path, content)
+    except OSError as err:  # which would name the temporary file, or none
+        raise InputError(f"{path}: {err.strerror}; make room there, or choose a folder that can be written") from err
+
+
+def replace(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:
@@ -20,6 +28,7 @@ def write_whole(path: Path, content: bytes) -> None:
             os.chmod(file.name, 0o644)
             os.replace(file.name, path)
         except BaseException:
-            file.close()  # Windows removes no open file
+            with contextlib.suppress(OSError):  # what is left to write has no room either
+                file.close()  # Windows removes no open file
             os.unlink(file.name)
             raise

@@ -1,18 +1,13 @@
 package golden_test
 
 import (
-	"bufio"
 	"bytes"
-	"fmt"
 	"math"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/posetest/suite/posetest/golden"
 	"github.com/posetest/suite/posetest/observe"
@@ -417,54 +412,4 @@ func crowd(at float64) observe.Observation {
 		persons = append(persons, stand(at+1000*float64(i%20), 1000*float64(i/20)))
 	}
 	return observation(persons...)
-}
-
-// A process that writes one golden and another, in turns, until it is killed.
-func TestMain(m *testing.M) {
-	if dir := os.Getenv("GOLDEN_TEST_WRITE_TO"); dir != "" {
-		for at := 0.0; ; at = 300 - at {
-			if _, err := (golden.Store{Dir: dir}).Update(crowd(at), golden.Tolerance{}); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				os.Exit(1)
-			}
-			fmt.Println(at)
-		}
-	}
-	os.Exit(m.Run())
-}
-
-// After kill -9 at any moment the golden is the old or the new one, and whoever comes next can read and update it.
-func TestUpdateSurvivesKill(t *testing.T) {
-	self, err := os.Executable()
-	require.NoError(t, err)
-	store := golden.Store{Dir: t.TempDir()}
-	_, err = store.Update(crowd(0), golden.Tolerance{})
-	require.NoError(t, err)
-	found := map[float64]int{}
-	const rounds = 20
-	for range rounds {
-		cmd := exec.Command(self)
-		cmd.Env = append(os.Environ(), "GOLDEN_TEST_WRITE_TO="+store.Dir)
-		var failed bytes.Buffer
-		cmd.Stderr = &failed
-		said, err := cmd.StdoutPipe()
-		require.NoError(t, err)
-		require.NoError(t, cmd.Start())
-		lines := bufio.NewReader(said)
-		for range 2 + rand.IntN(2) { // it has written one or the other
-			_, err = lines.ReadString('\n')
-		}
-		time.Sleep(rand.N(20 * time.Millisecond))
-		require.NoError(t, cmd.Process.Kill())
-		var exit *exec.ExitError
-		require.ErrorAs(t, cmd.Wait(), &exit)
-		require.Empty(t, failed.String(), "a process was killed before, and this one could not go on")
-		require.NoError(t, err)
-		g, err := store.Find(crowd(0).Cell, observe.AVX2)
-		require.NoError(t, err)
-		require.Len(t, g.Photos[0].Persons, crowdSize)
-		found[g.Photos[0].Persons[0].Box[0]]++
-	}
-	assert.Len(t, found, 2, "the processes wrote nothing: %v", found)
-	t.Logf("after %d kills: %v", rounds, found)
 }

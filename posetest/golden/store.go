@@ -12,10 +12,10 @@ import (
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
-	"github.com/google/renameio/v2/maybe"
 	"github.com/posetest/suite/posetest/coco"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/pose"
+	"github.com/posetest/suite/posetest/whole"
 )
 
 // A Since is for what a golden holds: a provider in a class of processors, from one runtime on. Its text,
@@ -213,10 +213,10 @@ func (s Store) Update(o observe.Observation, tolerance Tolerance) (Change, error
 	dir := filepath.Join(s.Dir, g.Model, g.Precision)
 	path := filepath.Join(dir, Since{g.Provider, g.ORT, g.Class}.String()+".json")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return Change{}, fmt.Errorf("golden: %w", err)
+		return Change{}, fmt.Errorf("golden: %w; make room, or make the folder writable, and run -update again", err)
 	}
-	if err := maybe.WriteFile(path, text, 0o644); err != nil {
-		return Change{}, fmt.Errorf("golden: %w", err)
+	if err := whole.Write(path, text); err != nil {
+		return Change{}, fmt.Errorf("golden: %w; what was there is as it was: make room, or make the folder writable, and run -update again", err)
 	}
 	return Change{path, changes(old, g)}, nil
 }

@@ -11,7 +11,8 @@ import (
 	"strings"
 
 	"github.com/gofrs/flock"
-	"github.com/google/renameio/v2/maybe"
+	"github.com/posetest/suite/posetest/child"
+	"github.com/posetest/suite/posetest/whole"
 )
 
 // Releases are all releases of a distribution that are known for this machine, ascending: those of runtimes.json, those that were
@@ -66,7 +67,9 @@ func (s Store) index(ctx context.Context, distribution string) (versions []strin
 		cmd.Env = append(os.Environ(), "PIP_REQUIRE_VIRTUALENV=0", "PIP_DISABLE_PIP_VERSION_CHECK=1")
 		var stderr strings.Builder
 		cmd.Stderr = &stderr
+		untie := child.Tie(cmd)
 		out, runErr := cmd.Output()
+		untie()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -161,7 +164,7 @@ func (s Store) Adopt(ctx context.Context, name string) (Runtime, error) {
 	if err := os.Rename(wheel, filepath.Join(staging, p.Wheel)); err != nil {
 		return fail(err)
 	}
-	if err := maybe.WriteFile(record, text, 0o644); err != nil {
+	if err := whole.Write(record, text); err != nil {
 		return fail(err)
 	}
 	return r, nil

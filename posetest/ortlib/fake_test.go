@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	beOnADisk()
 	switch {
 	case len(os.Args) > 2 && os.Args[1] == "-m" && os.Args[2] == "pip":
 		os.Exit(fakePip(os.Args[3:]))
@@ -41,6 +43,7 @@ func TestMain(m *testing.M) {
 // words, unless the mode says "blind".
 func fakePip(args []string) int {
 	mode, served := os.Getenv(fakeMode), os.Getenv(fakeDir)
+	mode, after, _ := strings.Cut(mode, " ")
 	if args[0] == "--version" {
 		if mode == "missing" {
 			fmt.Fprintln(os.Stderr, "No module named pip")
@@ -105,27 +108,48 @@ func fakePip(args []string) int {
 		}
 		os.Exit(1)
 	}
+	cut := content[:len(content)/2]
+	if tenths, err := strconv.Atoi(after); err == nil {
+		cut = content[:len(content)*tenths/10]
+	}
+	firstCall := func() bool {
+		text, _ := os.ReadFile(filepath.Join(served, "calls"))
+		return bytes.Count(text, []byte("\n")) == 1
+	}
+	mismatch := func(got [sha256.Size]byte, want string) int {
+		fmt.Fprintf(os.Stderr, "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.\n        Expected sha256 %s\n             Got        %x\n", want, got)
+		return 1
+	}
 	sum := sha256.Sum256(content)
 	_, want, hashed := strings.Cut(strings.TrimSpace(string(requirement)), "--hash=sha256:")
 	switch mode {
 	case "serve", "blind":
 		if hashed && hex.EncodeToString(sum[:]) != want && mode == "serve" {
-			fmt.Fprintf(os.Stderr, "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.\n        Expected sha256 %s\n             Got        %x\n", want, sum)
-			return 1
+			return mismatch(sum, want)
 		}
 		write(content)
 	case "slow": // half of it, and the rest on "go"
 		write(content[:len(content)/2])
 		wait()
 		write(content)
+	case "shorten": // takes what was cut for the whole the first time, as before 25.1
+		if firstCall() {
+			return mismatch(sha256.Sum256(cut), want)
+		}
+		write(content)
+	case "blind-cut": // takes it for the whole, and does not even look at the sum
+		write(cut)
 	case "cut": // breaks off the first time
-		if text, _ := os.ReadFile(filepath.Join(served, "calls")); bytes.Count(text, []byte("\n")) == 1 {
-			write(content[:len(content)/2])
+		if firstCall() {
+			write(cut)
 			fmt.Fprintln(os.Stderr, "ERROR: Exception:\nTraceback (most recent call last):\nurllib3.exceptions.ProtocolError: IncompleteRead(5 bytes read, 5 more expected)")
 			return 2
 		}
 		write(content)
 	case "broken":
+		fmt.Fprintln(os.Stderr, "ERROR: the registry is on fire")
+		return 1
+	case "full":
 		fmt.Fprintln(os.Stderr, "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device")
 		return 1
 	case "unreachable":
@@ -279,11 +303,17 @@ func (g rig) left() []string {
 
 // elsewhere starts the installation in another process.
 func (g rig) elsewhere() (*exec.Cmd, *syncBuffer) {
+	cmd, out := g.prepared()
+	require.NoError(g.t, cmd.Start())
+	return cmd, out
+}
+
+// prepared is that process before it is started. Its pip is as it was set at this moment.
+func (g rig) prepared() (*exec.Cmd, *syncBuffer) {
 	text, err := json.Marshal(installation{g.Dir, g.runtime})
 	require.NoError(g.t, err)
 	cmd, out := exec.Command(g.Python), &syncBuffer{}
 	cmd.Env = append(os.Environ(), installVar+"="+string(text))
 	cmd.Stdout, cmd.Stderr = out, out
-	require.NoError(g.t, cmd.Start())
 	return cmd, out
 }

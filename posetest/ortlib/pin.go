@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/posetest/suite/posetest/sums"
+	"github.com/posetest/suite/posetest/whole"
 )
 
 // targets are the machines that Pin looks for, with the wheel tags that pip is asked for: on Linux one for each glibc
@@ -43,16 +44,17 @@ func Pin(ctx context.Context, s Store, name string) (Runtime, error) {
 	if err == nil {
 		err = os.MkdirAll(dir, 0o755)
 	}
+	var scratch *whole.Folder
 	if err == nil {
-		dir, err = os.MkdirTemp(dir, "pin-*")
+		scratch, err = whole.Temporary(dir, "pin-")
 	}
 	if err != nil {
 		return r, fmt.Errorf("pinning %s: %w: make the folder writable, or choose another", r, err)
 	}
-	defer os.RemoveAll(dir)
+	defer scratch.Remove()
 	r.Platforms = map[string]Platform{}
 	for _, target := range targets {
-		p, err := s.pin(ctx, r, dir, target.platform, target.tags)
+		p, err := s.pin(ctx, r, scratch.Path, target.platform, target.tags)
 		if errors.Is(err, errNoWheel) {
 			continue
 		}

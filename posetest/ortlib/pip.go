@@ -11,8 +11,10 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
+	"github.com/posetest/suite/posetest/child"
 	"golang.org/x/term"
 )
 
@@ -25,6 +27,12 @@ var (
 	errNoWheel     = errors.New("the package registry has no such wheel")
 	errUnreachable = errors.New("the package registry cannot be reached") // pip has tried six times itself
 )
+
+// A fullError is pip's word that a disk is full: the store's, or the one where pip has its own cache.
+type fullError string
+
+func (e fullError) Error() string      { return "pip failed: " + string(e) }
+func (fullError) Is(target error) bool { return target == syscall.ENOSPC }
 
 // A wrongSumError is a wheel that is not the pinned one, or a cut download: pip before 25.1 takes that for a whole one
 // and finds only its sum wrong. It is final when the same sum comes twice.
@@ -54,7 +62,7 @@ func (s Store) download(ctx context.Context, dir string, req request) (wheel str
 	lastSum := ""
 	for n := 1; ; n++ {
 		wheel, err = s.downloadOnce(ctx, python, dir, req)
-		if err == nil || ctx.Err() != nil || errors.Is(err, errNoWheel) || errors.Is(err, errUnreachable) || n == tries {
+		if err == nil || ctx.Err() != nil || errors.Is(err, errNoWheel) || errors.Is(err, errUnreachable) || errors.Is(err, syscall.ENOSPC) || n == tries {
 			return wheel, err
 		}
 		if wrong, ok := errors.AsType[*wrongSumError](err); ok {
@@ -111,8 +119,7 @@ func (s Store) downloadOnce(ctx context.Context, python []string, dir string, re
 	cmd.Stderr = &stderr
 	cmd.Env = append([]string{"PIP_RESUME_RETRIES=10"}, os.Environ()...) // the user's own value comes later and wins
 	cmd.Env = append(cmd.Env, "PIP_REQUIRE_VIRTUALENV=0", "PIP_DISABLE_PIP_VERSION_CHECK=1", "TMPDIR="+work, "TEMP="+work, "TMP="+work)
-	killTree(cmd)
-	cmd.WaitDelay = 5 * time.Second
+	defer child.Tie(cmd)()
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return "", ctx.Err()
@@ -152,6 +159,9 @@ func pipError(req request, exit error, stderr string) error {
 	case strings.Contains(stderr, "No matching distribution"):
 		return fmt.Errorf("%w (pip: %s)", errNoWheel, said)
 	}
+	if strings.Contains(strings.ToLower(said), "no space left") {
+		return fullError(said)
+	}
 	return fmt.Errorf("pip failed: %s", said)
 }
 
@@ -171,7 +181,10 @@ func (s Store) python(ctx context.Context) ([]string, error) {
 			continue
 		}
 		found = c
-		out, err := exec.CommandContext(ctx, c[0], append(c[1:], "-m", "pip", "--version")...).Output()
+		cmd := exec.CommandContext(ctx, c[0], append(c[1:], "-m", "pip", "--version")...)
+		untie := child.Tie(cmd)
+		out, err := cmd.Output()
+		untie()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -138,6 +139,9 @@ func notLoaded(name string) bool {
 func (s Store) Install(ctx context.Context, r Runtime) (string, error) {
 	library, err := s.Library(r)
 	var missing *NotInstalledError
+	if err == nil {
+		sweep(filepath.Dir(library))
+	}
 	if err == nil || !errors.As(err, &missing) {
 		return library, err
 	}
@@ -148,6 +152,18 @@ func (s Store) Install(ctx context.Context, r Runtime) (string, error) {
 		return "", fmt.Errorf("installing %s: %w", r, err)
 	}
 	return s.Library(r)
+}
+
+// sweep removes what an installation left that was killed when all but its tidying was done.
+func sweep(dir string) {
+	if _, err := os.Stat(dir + ".staging"); err != nil {
+		return
+	}
+	lock := flock.New(dir + ".lock")
+	if locked, err := lock.TryLock(); err == nil && locked {
+		defer lock.Unlock()
+		os.RemoveAll(dir + ".staging")
+	}
 }
 
 func (s Store) install(ctx context.Context, r Runtime, dir string) error {
@@ -175,12 +191,20 @@ func (s Store) install(ctx context.Context, r Runtime, dir string) error {
 	}
 	defer os.Remove(staging) // only when it is empty
 	if err := s.fetch(ctx, r, p, staging); err != nil {
-		return err
+		return withRemedy(err, dir)
 	}
 	if err := assemble(ctx, r, p, staging, dir); err != nil {
-		return err
+		return withRemedy(err, dir)
 	}
 	return os.RemoveAll(staging)
+}
+
+// withRemedy says what to do where a disk is full.
+func withRemedy(err error, dir string) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("%w: make room for some 500 MB in %s, or choose another folder with POSETEST_CACHE", err, filepath.Dir(dir))
+	}
+	return err
 }
 
 func (s Store) lock(ctx context.Context, lock *flock.Flock, r Runtime) error {

@@ -40,8 +40,10 @@ func ServeIfAsked() {
 				endSelf()
 			}
 			requests <- r
-			if r.Close {
-				return // the end of the input is no longer the end of the parent
+			if r.Close { // the end of the input is no longer the end of the parent, but soon after it this process must be gone, too
+				io.Copy(io.Discard, in)
+				time.Sleep(2 * grace)
+				endSelf()
 			}
 		}
 	}()

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/posetest/suite/posetest/observe"
+	"github.com/posetest/suite/posetest/whole"
 )
 
 // A Spec says how to start a worker and what it may use. The zero value has the defaults.
@@ -54,7 +55,7 @@ const (
 type Worker struct {
 	spec    Spec
 	group   *group
-	scratch string
+	scratch *whole.Folder
 	in      *os.File
 	replies chan reply
 	broken  error // why replies were closed
@@ -94,14 +95,14 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 	spec.CPU = orDefault(spec.CPU, 24*time.Hour*time.Duration(runtime.NumCPU())) // COCO's 5,000 photographs take an hour
 	spec.Memory = orDefault(spec.Memory, 4<<30)
 
-	scratch, err := os.MkdirTemp("", "posetest-worker-")
+	scratch, err := whole.Temporary("", "posetest-worker-")
 	if err != nil {
-		return nil, fmt.Errorf("worker: private temporary folder: %w", err)
+		return nil, fmt.Errorf("worker: private temporary folder: %w; make room there, or set TMPDIR to a folder that can be written", err)
 	}
 	w := &Worker{spec: spec, scratch: scratch, replies: make(chan reply), log: make(chan Log, 1),
 		closing: make(chan struct{}), ended: make(chan struct{})}
 	if err := w.start(); err != nil {
-		os.RemoveAll(scratch)
+		scratch.Remove()
 		return nil, fmt.Errorf("worker: start %s: %w", filepath.Base(spec.Program), err)
 	}
 	hello, err := w.wait(ctx, "start")
@@ -143,7 +144,7 @@ var needed = []string{"PATH", "HOME", "SystemRoot", "LD_LIBRARY_PATH", "DYLD_LIB
 
 // environment is all that a worker gets to see of ours.
 func (w *Worker) environment() []string {
-	all := []string{env + "=1", "TMPDIR=" + w.scratch, "TMP=" + w.scratch, "TEMP=" + w.scratch}
+	all := []string{env + "=1", "TMPDIR=" + w.scratch.Path, "TMP=" + w.scratch.Path, "TEMP=" + w.scratch.Path}
 	environ := w.spec.Environ
 	if environ == nil {
 		environ = os.Environ()
@@ -182,7 +183,7 @@ func (w *Worker) start() (err error) {
 	}
 	cmd := exec.Command(w.spec.Program, w.spec.Args...)
 	cmd.Env = w.environment()
-	cmd.Dir = w.scratch
+	cmd.Dir = w.scratch.Path
 	cmd.Stdin, cmd.Stderr = theirs[0], theirs[1]
 	passReplies(cmd, theirs[2], theirs[1])
 	if w.group, err = startGroup(cmd); err != nil {
@@ -425,7 +426,7 @@ func (w *Worker) Close() End {
 		if w.end.Exit != goFatal { // then the log spoke of something else
 			w.end.Signal = deathSignal(state)
 		}
-		os.RemoveAll(w.scratch)
+		w.scratch.Remove()
 	})
 	return w.end
 }

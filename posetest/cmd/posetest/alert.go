@@ -54,7 +54,6 @@ func slowed(cfg posetest.Config, speeds expect.Speeds, rulings []posetest.Ruling
 
 func gateMarkdown(w io.Writer, sum string, rulings []posetest.Ruling, drifts []string) error {
 	t := rulingsTable(rulings)
-	t.SetOutputMirror(nil)
 	_, err := fmt.Fprintf(w, "# Has a cell become slower?\n\n%s\n\n%s\n\n", sum, t.RenderMarkdown())
 	for _, d := range drifts {
 		fmt.Fprintf(w, "- %s\n", d)

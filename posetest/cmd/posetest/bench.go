@@ -143,7 +143,7 @@ func runBench(cmd *cobra.Command, cfg posetest.Config, b benching) error {
 	if len(left) > 0 {
 		fmt.Fprintf(os.Stderr, "not timed: %v\n", left)
 	}
-	out, err := posetest.NewBenchWriter(os.Stdout, observe.ThisMachine())
+	out, err := posetest.NewBenchWriter(cmd.OutOrStdout(), observe.ThisMachine())
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ too; on standard output stand the rows of golden/support.toml for both sides. Ex
 				return err
 			}
 			fmt.Fprintln(os.Stderr, result.Sentence)
-			fmt.Print(result.Rows)
+			fmt.Fprint(cmd.OutOrStdout(), result.Rows)
 			return nil
 		},
 	}

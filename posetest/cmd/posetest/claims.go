@@ -2,14 +2,15 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2/maybe"
 	"github.com/posetest/suite/posetest"
 	"github.com/posetest/suite/posetest/measure"
 	"github.com/posetest/suite/posetest/observe"
+	"github.com/posetest/suite/posetest/whole"
 	"github.com/spf13/cobra"
 )
 
@@ -46,17 +47,17 @@ func runClaims(cmd *cobra.Command, cfg posetest.Config, c posetest.Contest, out 
 	if err != nil {
 		return err
 	}
-	return printPage(claimsPage(claims, plan.Sizes(), suite.Config().Threads), out)
+	return printPage(cmd.OutOrStdout(), claimsPage(claims, plan.Sizes(), suite.Config().Threads), out)
 }
 
 // printPage prints a page, and writes it to a file if one is named.
-func printPage(text, out string) error {
-	fmt.Print(text)
+func printPage(w io.Writer, text, out string) error {
+	fmt.Fprint(w, text)
 	if out == "" {
 		return nil
 	}
-	if err := maybe.WriteFile(out, []byte(text), 0o644); err != nil {
-		return fmt.Errorf("--out: %w; choose a file that can be written", err)
+	if err := whole.Write(out, []byte(text)); err != nil {
+		return fmt.Errorf("--out: %w; it is printed above: make room there, or choose a file that can be written", err)
 	}
 	return nil
 }
@@ -80,12 +81,10 @@ func claimsPage(claims []posetest.Claimed, sizes []posetest.Size, threads int) s
 		}
 	}
 	summary.AppendRow([]any{"INT8 size", "−72 %", measure.Together(size), count(size, measure.Confirmed), count(size, measure.Refuted), 0, "–"})
-	summary.SetOutputMirror(nil)
 	b.WriteString(summary.RenderMarkdown() + "\n")
 	for _, c := range claims {
 		fmt.Fprintf(&b, "\n## %s: %s\n\nMeasured: %s. %s\n\n", c.Name, c.Promised, c.How, onWhat(c))
 		t := newTable("cell", "on the clock", "of the processor", "answer")
-		t.SetOutputMirror(nil)
 		for _, cell := range c.Cells {
 			t.AppendRow([]any{fmt.Sprintf("%s %s %s@%s", cell.Cell.Model, cell.Precision, cell.Provider, cell.ORT), cell.Comparison.Wall, cell.Comparison.CPU, cell.Answer})
 		}
@@ -93,7 +92,6 @@ func claimsPage(claims []posetest.Claimed, sizes []posetest.Size, threads int) s
 	}
 	b.WriteString("\n## INT8 size: −72 %\n\n")
 	t := newTable("model", "precision", "bytes", "fp32", "smaller", "answer")
-	t.SetOutputMirror(nil)
 	for _, s := range sizes {
 		t.AppendRow([]any{s.Model, s.Precision, s.Bytes, s.FP32, fmt.Sprintf("%.1f %%", 100*s.Share()), sizeAnswer(s)})
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -116,7 +117,10 @@ func runCOCO(cmd *cobra.Command, cfg posetest.Config, images, annotations string
 	}
 	bar.stop()
 	wall := time.Since(begin)
-	if err := errors.Join(err, file.Close()); err != nil {
+	if closeErr := file.Close(); err == nil { // its sentence is the first reason
+		err = closeErr
+	}
+	if err != nil {
 		return err
 	}
 	if n := len(todo); n > 0 {
@@ -127,7 +131,7 @@ func runCOCO(cmd *cobra.Command, cfg posetest.Config, images, annotations string
 		fmt.Fprintf(os.Stderr, "shard %d/%d is whole: %s; join all with `posetest coco merge`\n", part.Index, part.Of, out)
 		return nil
 	}
-	return printMerged([]string{out}, annotations)
+	return printMerged(cmd.OutOrStdout(), []string{out}, annotations)
 }
 
 func mergeCommand() *cobra.Command {
@@ -137,18 +141,18 @@ func mergeCommand() *cobra.Command {
 		Short:   "Take COCO's figures of the shards of a set",
 		Example: "  posetest coco merge --annotations person_keypoints_val2017.json part*.jsonl",
 		Args:    cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, files []string) error {
+		RunE: func(cmd *cobra.Command, files []string) error {
 			if annotations == "" {
 				return errors.New("merge needs --annotations: the keypoint file that the shards were made with")
 			}
-			return printMerged(files, annotations)
+			return printMerged(cmd.OutOrStdout(), files, annotations)
 		},
 	}
 	cmd.Flags().StringVar(&annotations, "annotations", "", "COCO keypoint file of the set")
 	return cmd
 }
 
-func printMerged(files []string, annotations string) error {
+func printMerged(w io.Writer, files []string, annotations string) error {
 	all, err := coco.ReadAnnotations(annotations)
 	if err != nil {
 		return err
@@ -161,6 +165,6 @@ func printMerged(files []string, annotations string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s on %d images: %s\n", head.Cell, head.Images, stats)
+	fmt.Fprintf(w, "%s on %d images: %s\n", head.Cell, head.Images, stats)
 	return nil
 }

@@ -113,9 +113,9 @@ func runCompare(cmd *cobra.Command, cfg posetest.Config, textA, textB string, c 
 	if nameA == "" {
 		nameA = "the same without"
 	}
-	fmt.Printf("%s\n", wordsA)
-	fmt.Println("On the clock:      ", comparison.Wall.Sentence(nameA, nameB))
-	fmt.Println("Of the processor:  ", comparison.CPU.Sentence(nameA, nameB))
+	fmt.Fprintf(cmd.OutOrStdout(), "%s\n", wordsA)
+	fmt.Fprintln(cmd.OutOrStdout(), "On the clock:      ", comparison.Wall.Sentence(nameA, nameB))
+	fmt.Fprintln(cmd.OutOrStdout(), "Of the processor:  ", comparison.CPU.Sentence(nameA, nameB))
 	return nil
 }
 
@@ -142,7 +142,7 @@ func runUpgrade(cmd *cobra.Command, cfg posetest.Config, ort string, c posetest.
 	if err != nil {
 		return err
 	}
-	printRulings(rulings)
+	printRulings(cmd.OutOrStdout(), rulings)
 	slower, unsure, faster := 0, 0, 0
 	for _, r := range rulings {
 		switch {
@@ -154,16 +154,16 @@ func runUpgrade(cmd *cobra.Command, cfg posetest.Config, ort string, c posetest.
 			faster++
 		}
 	}
-	fmt.Printf("From %s to %s, %d cells: %d got slower, %d got faster by 1 %% or more, %d could not be told, the others stayed.\n",
+	fmt.Fprintf(cmd.OutOrStdout(), "From %s to %s, %d cells: %d got slower, %d got faster by 1 %% or more, %d could not be told, the others stayed.\n",
 		from, to, len(rulings), slower, faster, unsure)
 	switch {
 	case slower > 0:
-		fmt.Println("Upgrade only if the slower cells are not yours.")
+		fmt.Fprintln(cmd.OutOrStdout(), "Upgrade only if the slower cells are not yours.")
 		return errRegression
 	case unsure > 0:
 		return fmt.Errorf("%d of %d cells could not be told; run it again on a quieter machine, or with more --pairs", unsure, len(rulings))
 	}
-	fmt.Println("As to speed, you may upgrade; `posetest report` says whether all loads and finds the same.")
+	fmt.Fprintln(cmd.OutOrStdout(), "As to speed, you may upgrade; `posetest report` says whether all loads and finds the same.")
 	return nil
 }
 

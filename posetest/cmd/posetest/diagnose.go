@@ -46,11 +46,11 @@ Families for --family: ` + strings.Join(pose.Families(), ", ") + ".",
 				}
 			}
 			if asJSON {
-				enc := json.NewEncoder(os.Stdout)
+				enc := json.NewEncoder(cmd.OutOrStdout())
 				enc.SetIndent("", "  ")
 				err = enc.Encode(d)
 			} else {
-				err = writeDiagnosis(os.Stdout, d, styleOf(os.Stdout))
+				err = writeDiagnosis(cmd.OutOrStdout(), d, styleOf(os.Stdout))
 			}
 			if err == nil && slices.ContainsFunc(d.Cells, func(c posetest.Diagnosed) bool { return c.Differs != "" }) {
 				return errRegression

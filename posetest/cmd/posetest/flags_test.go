@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"testing"
 
 	"github.com/spf13/pflag"
@@ -25,5 +26,5 @@ func TestNoFlagNarrowsByDefault(t *testing.T) {
 			visit(sub)
 		}
 	}
-	visit(root())
+	visit(root(io.Discard))
 }

@@ -14,11 +14,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2/maybe"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/posetest/suite/posetest"
 	"github.com/posetest/suite/posetest/measure"
 	"github.com/posetest/suite/posetest/observe"
+	"github.com/posetest/suite/posetest/whole"
 	"github.com/spf13/cobra"
 )
 
@@ -74,6 +74,11 @@ func runGate(cmd *cobra.Command, cfg posetest.Config, c posetest.Contest, base p
 	if err != nil {
 		return err
 	}
+	if history != "" { // before anything is measured for it
+		if err := whole.Writable(filepath.Dir(history)); err != nil {
+			return fmt.Errorf("--history: %w; make room there, or choose a file that can be written", err)
+		}
+	}
 	if cfg.Runtimes == "" && os.Getenv("POSETEST_RUNTIMES") == "" {
 		if cfg.Runtimes, err = posetest.NewestRuntime(); err != nil {
 			return err
@@ -124,16 +129,11 @@ func runGate(cmd *cobra.Command, cfg posetest.Config, c posetest.Contest, base p
 	if err != nil {
 		return err
 	}
-	printRulings(rulings)
+	printRulings(cmd.OutOrStdout(), rulings)
 	now := records(rulings)
 	drifts := drifting(past, now)
 	for _, d := range drifts {
-		fmt.Println(d)
-	}
-	if history != "" {
-		if err := writeHistory(history, append(past, now...)); err != nil {
-			return err
-		}
+		fmt.Fprintln(cmd.OutOrStdout(), d)
 	}
 	count := map[measure.Verdict]int{}
 	for _, r := range rulings {
@@ -141,8 +141,13 @@ func runGate(cmd *cobra.Command, cfg posetest.Config, c posetest.Contest, base p
 	}
 	sum := fmt.Sprintf("%d comparisons: %d ok, %d regressed, %d inconclusive; %d drift. Took %v.", len(rulings), count[measure.OK], count[measure.Regressed],
 		count[measure.Inconclusive], len(drifts), roundTime(time.Since(begin)))
-	fmt.Println(sum)
+	fmt.Fprintln(cmd.OutOrStdout(), sum)
 	alertOf(slowed(suite.Config(), plan.Speeds, rulings, drifts), func(w io.Writer) error { return gateMarkdown(w, sum, rulings, drifts) })
+	if history != "" {
+		if err := writeHistory(history, append(past, now...)); err != nil {
+			return err
+		}
+	}
 	switch {
 	case count[measure.Regressed] > 0 || len(drifts) > 0:
 		return errRegression
@@ -176,11 +181,11 @@ func rulingsTable(rulings []posetest.Ruling) table.Writer {
 	return t
 }
 
-func printRulings(rulings []posetest.Ruling) {
-	rulingsTable(rulings).Render()
+func printRulings(w io.Writer, rulings []posetest.Ruling) {
+	fmt.Fprintln(w, rulingsTable(rulings).Render())
 	for _, r := range rulings {
 		if r.Verdict != measure.OK {
-			fmt.Printf("%s: %s: %s (%s)\n", r.Verdict, r.Bout, r.Finding.Why, r.Bout.Why)
+			fmt.Fprintf(w, "%s: %s: %s (%s)\n", r.Verdict, r.Bout, r.Finding.Why, r.Bout.Why)
 		}
 	}
 }
@@ -281,8 +286,8 @@ func writeHistory(path string, all []record) error {
 			return err
 		}
 	}
-	if err := maybe.WriteFile(path, out.Bytes(), 0o644); err != nil {
-		return fmt.Errorf("--history: %w; choose a file that can be written", err)
+	if err := whole.Write(path, out.Bytes()); err != nil {
+		return fmt.Errorf("--history: %w; its runs before are whole, and this one is not among them: make room there, or choose a file that can be written", err)
 	}
 	return nil
 }

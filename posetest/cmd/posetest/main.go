@@ -3,9 +3,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -28,10 +30,15 @@ var errRegression = errors.New("not as expected")
 
 func main() {
 	worker.ServeIfAsked()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := root().ExecuteContext(ctx)
+	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // a reader that is gone is an error of the write, not our death
+	out := &output{file: os.Stdout}
+	err := root(out).ExecuteContext(ctx)
 	interrupted := ctx.Err() != nil
 	stop()
+	if err == nil || errors.Is(err, errRegression) {
+		err = cmp.Or(out.lost(), err)
+	}
 	switch {
 	case err == nil:
 	case errors.Is(err, errRegression):
@@ -45,7 +52,18 @@ func main() {
 	}
 }
 
-func root() *cobra.Command {
+// endings are the signals that end a run in order: of a person, of a system, and of a terminal that goes away, unless
+// nohup asked to outlive it.
+func endings() []os.Signal {
+	all := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		all = append(all, syscall.SIGHUP)
+	}
+	return all
+}
+
+// root is the command, which prints to out.
+func root(out io.Writer) *cobra.Command {
 	var cfg posetest.Config
 	cmd := &cobra.Command{
 		Use:   "posetest",
@@ -62,6 +80,7 @@ differs is flaky).`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	cmd.SetOut(out)
 	f := cmd.PersistentFlags()
 	f.StringVar(&cfg.Dir, "dir", "", "folder with models/models.json (default: the nearest one upwards)")
 	f.StringSliceVar(&cfg.Data, "data", nil, "folders with data (default $POSETEST_DATA)")
@@ -71,12 +90,11 @@ differs is flaky).`,
 	return cmd
 }
 
-// newTable prints to standard output.
+// newTable is a table to be rendered.
 func newTable(header ...any) table.Writer {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
-	t.SetOutputMirror(os.Stdout)
 	t.AppendHeader(header)
 	return t
 }

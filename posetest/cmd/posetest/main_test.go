@@ -19,6 +19,7 @@ import (
 const beCommand = "POSETEST_BE_COMMAND"
 
 func TestMain(m *testing.M) {
+	beOnADisk()
 	worker.ServeIfAsked()
 	if os.Getenv(beCommand) != "" {
 		main()

@@ -16,7 +16,7 @@ there once; what is of another version, was cut, or does not belong together is 
 		Example: `  posetest merge part1/observations.jsonl part2/observations.jsonl --out report
   posetest merge linux.jsonl macos.jsonl windows.jsonl --since last.jsonl --out report`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, files []string) error {
+		RunE: func(cmd *cobra.Command, files []string) error {
 			before, err := sinceFile(since)
 			if err != nil {
 				return err
@@ -31,7 +31,10 @@ there once; what is of another version, was cut, or does not belong together is 
 			if err != nil {
 				return err
 			}
-			return present(*cfg, merged, before, out, "")
+			if err := writable(out); err != nil {
+				return err
+			}
+			return present(cmd.OutOrStdout(), *cfg, merged, before, out, "")
 		},
 	}
 	sinceFlag(cmd, &since)

@@ -131,7 +131,7 @@ func TestMergeRefused(t *testing.T) {
 		{"one file of three can't be replaced", func(t *testing.T, out string) {
 			require.NoError(t, os.MkdirAll(filepath.Join(out, "index.html"), 0o755))
 			require.NoError(t, os.WriteFile(filepath.Join(out, "matrix.md"), []byte("before"), 0o644))
-		}, "index.html is no file that could be replaced; the report before is as it was"},
+		}, "index.html: it is no file that could be replaced; the report before is as it was"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "in", "out")

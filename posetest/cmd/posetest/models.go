@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -16,7 +17,7 @@ func modelsCommand(cfg *posetest.Config) *cobra.Command {
 		Use:   "list",
 		Short: "List the models of the catalogue and where their files are",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			all, err := posetest.Models(*cfg)
 			if err != nil {
 				return err
@@ -30,7 +31,7 @@ func modelsCommand(cfg *posetest.Config) *cobra.Command {
 					t.AppendRow(table.Row{f.ID, m.Precision, f.Size, f.Path})
 				}
 			}
-			t.Render()
+			fmt.Fprintln(cmd.OutOrStdout(), t.Render())
 			return nil
 		},
 	}

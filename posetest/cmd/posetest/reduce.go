@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -37,7 +38,7 @@ The model is read with this program alone, and must hold its weights itself.`,
 			if err != nil {
 				return err
 			}
-			printReduced(r, result, out)
+			printReduced(cmd.OutOrStdout(), r, result, out)
 			return nil
 		},
 	}
@@ -51,22 +52,22 @@ The model is read with this program alone, and must hold its weights itself.`,
 	return cmd
 }
 
-func printReduced(r posetest.Reduction, result posetest.Reduced, out string) {
-	fmt.Printf("%s: %d of %d nodes (%s), %d of %d bytes, after %d tries\n", out, result.Nodes, result.Before, strings.Join(result.Operators, ", "),
+func printReduced(w io.Writer, r posetest.Reduction, result posetest.Reduced, out string) {
+	fmt.Fprintf(w, "%s: %d of %d nodes (%s), %d of %d bytes, after %d tries\n", out, result.Nodes, result.Before, strings.Join(result.Operators, ", "),
 		result.Bytes, result.BytesBefore, result.Opened)
-	fmt.Printf("%s, in %d of %d tries\n", expect.Describe(result.Observed), result.Again, result.Tried)
-	fmt.Println("reproduce:")
+	fmt.Fprintf(w, "%s, in %d of %d tries\n", expect.Describe(result.Observed), result.Again, result.Tried)
+	fmt.Fprintln(w, "reproduce:")
 	runtime := ""
 	if r.Runtime != "" {
 		runtime = " --runtime " + r.Runtime
 	}
-	fmt.Printf("  posetest reduce %s --provider %s%s -o smaller.onnx\n", out, r.Provider, runtime)
+	fmt.Fprintf(w, "  posetest reduce %s --provider %s%s -o smaller.onnx\n", out, r.Provider, runtime)
 	known, err := ortlib.Known()
 	if err != nil {
 		return
 	}
 	if chosen, err := ortlib.Select(known, r.Runtime); err == nil && r.Runtime != "" {
-		fmt.Printf("  pip install %s==%s\n", chosen[0].Distribution, chosen[0].Version)
-		fmt.Printf("  python -c \"import onnxruntime as o; o.InferenceSession('%s', providers=['%s'])\"\n", out, session.RuntimeName(r.Provider))
+		fmt.Fprintf(w, "  pip install %s==%s\n", chosen[0].Distribution, chosen[0].Version)
+		fmt.Fprintf(w, "  python -c \"import onnxruntime as o; o.InferenceSession('%s', providers=['%s'])\"\n", out, session.RuntimeName(r.Provider))
 	}
 }

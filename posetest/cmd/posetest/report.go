@@ -11,12 +11,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2/maybe"
 	"github.com/posetest/suite/posetest"
 	"github.com/posetest/suite/posetest/alert"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/pose"
 	"github.com/posetest/suite/posetest/report"
+	"github.com/posetest/suite/posetest/whole"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -78,7 +78,10 @@ Families for --family: ` + strings.Join(pose.Families(), ", ") + ".",
 			if err != nil {
 				return err
 			}
-			return present(*cfg, set, r.before, r.out, r.readme)
+			if err := writable(r.out); err != nil {
+				return err
+			}
+			return present(cmd.OutOrStdout(), *cfg, set, r.before, r.out, r.readme)
 		},
 	}
 	f := cmd.Flags()
@@ -166,7 +169,7 @@ func runReport(cmd *cobra.Command, cfg posetest.Config, r reporting) error {
 			return err
 		}
 	}
-	err = present(suite.Config(), observe.Set{Parts: []observe.Part{part}, Observations: all}, r.before, r.out, r.readme)
+	err = present(cmd.OutOrStdout(), suite.Config(), observe.Set{Parts: []observe.Part{part}, Observations: all}, r.before, r.out, r.readme)
 	if err == nil || errors.Is(err, errRegression) {
 		fmt.Fprintf(os.Stderr, "%s\n", efficiency(all, wall, suite.Config().Workers))
 	}
@@ -184,47 +187,41 @@ func efficiency(all []observe.Observation, wall time.Duration, workers int) stri
 		wall.Round(time.Second), float64(wall)/float64(max(share, 1)), own.Round(time.Second), workers)
 }
 
-// present prints the report of a set and writes it down. Its error is [errRegression] if a cell is not as expected.
-func present(cfg posetest.Config, set observe.Set, before *observe.Set, out, readme string) error {
+// present writes the report of a set down and prints it to w; where it can't be written it is printed all the same. Its
+// error is [errRegression] if a cell is not as expected.
+func present(w io.Writer, cfg posetest.Config, set observe.Set, before *observe.Set, out, readme string) error {
 	page, err := posetest.NewPage(cfg, set, before)
 	if err != nil {
 		return err
 	}
-	files, err := render(page, set)
+	files, err := render(page, set, out)
 	if err != nil {
 		return err
 	}
-	if err := writable(out); err != nil {
-		return err
+	notWritten := writeAll(out, files)
+	if notWritten == nil && readme != "" {
+		notWritten = writeMatrix(readme, page)
 	}
-	page.Text(os.Stdout, styleOf(os.Stdout))
-	if err := writeAll(out, files); err != nil {
-		return err
-	}
-	if readme != "" {
-		if err := writeMatrix(readme, page); err != nil {
-			return err
+	page.Text(w, styleOf(os.Stdout))
+	if notWritten == nil {
+		for _, f := range files {
+			fmt.Fprintln(os.Stderr, "written:", f.Path)
 		}
-	}
-	for _, f := range files {
-		fmt.Fprintln(os.Stderr, "written:", filepath.Join(out, f.name))
 	}
 	alertOf(posetest.Failures(cfg, page.Unexpected()), page.Markdown)
 	alert.FromEnv(os.Getenv).Warn(os.Stderr, posetest.Ending(cfg, page))
+	if notWritten != nil {
+		return notWritten
+	}
 	if len(page.Unexpected()) > 0 {
 		return errRegression
 	}
 	return nil
 }
 
-// A file is one of a report, rendered.
-type file struct {
-	name string
-	text []byte
-}
-
-func render(page report.Page, set observe.Set) ([]file, error) {
-	var files []file
+// render makes the files of a report in a folder.
+func render(page report.Page, set observe.Set, out string) ([]whole.File, error) {
+	var files []whole.File
 	for _, f := range []struct {
 		name  string
 		write func(io.Writer) error
@@ -237,7 +234,7 @@ func render(page report.Page, set observe.Set) ([]file, error) {
 		if err := f.write(&b); err != nil {
 			return nil, err
 		}
-		files = append(files, file{f.name, b.Bytes()})
+		files = append(files, whole.File{Path: filepath.Join(out, f.name), Text: b.Bytes()})
 	}
 	return files, nil
 }
@@ -246,46 +243,22 @@ func render(page report.Page, set observe.Set) ([]file, error) {
 func writable(out string) error {
 	err := os.MkdirAll(out, 0o755)
 	if err == nil {
-		var f *os.File
-		if f, err = os.CreateTemp(out, ".report-*"); err == nil {
-			err = errors.Join(f.Close(), os.Remove(f.Name()))
-		}
+		err = whole.Writable(out)
 	}
 	if err != nil {
-		return fmt.Errorf("--out: %w; choose a folder that can be written", err)
+		return fmt.Errorf("--out: %w; make room there, or choose a folder that can be written", err)
 	}
 	return nil
 }
 
-// writeAll writes all files into a folder, or, where one can't be, none: the report before stays as it was.
-func writeAll(out string, files []file) (err error) {
-	var temporary []string
-	defer func() {
-		for _, name := range temporary {
-			os.Remove(name)
-		}
-		if err != nil {
-			err = fmt.Errorf("--out: %w; the report before is as it was: choose a folder that can be written", err)
-		}
-	}()
-	for _, f := range files {
-		if stat, err := os.Stat(filepath.Join(out, f.name)); err == nil && !stat.Mode().IsRegular() {
-			return fmt.Errorf("%s is no file that could be replaced", filepath.Join(out, f.name))
-		}
-		t, err := os.CreateTemp(out, "."+f.name+"-*")
-		if err != nil {
-			return err
-		}
-		temporary = append(temporary, t.Name())
-		_, err = t.Write(f.text)
-		if err := errors.Join(err, t.Chmod(0o644), t.Sync(), t.Close()); err != nil {
-			return err
-		}
+// writeAll writes all files of a report, or, where one can't be, none: the report before stays as it was.
+func writeAll(out string, files []whole.File) error {
+	err := os.MkdirAll(out, 0o755) // it may have gone while the cells ran
+	if err == nil {
+		err = whole.WriteAll(files)
 	}
-	for i, f := range files {
-		if err := os.Rename(temporary[i], filepath.Join(out, f.name)); err != nil {
-			return err
-		}
+	if err != nil {
+		return fmt.Errorf("--out: %w; the report before is as it was, and this one is printed: make room there, or choose a folder that can be written", err)
 	}
 	return nil
 }
@@ -323,5 +296,8 @@ func writeMatrix(path string, page report.Page) error {
 	if err := page.Matrix(&matrix); err != nil {
 		return err
 	}
-	return maybe.WriteFile(path, []byte(before+matrixBegin+"\n```\n"+matrix.String()+"```\n"+matrixEnd+after), 0o644)
+	if err := whole.Write(path, []byte(before+matrixBegin+"\n```\n"+matrix.String()+"```\n"+matrixEnd+after)); err != nil {
+		return fmt.Errorf("--readme: %w; make room there, or choose a file that can be written", err)
+	}
+	return nil
 }

@@ -6,10 +6,10 @@ import (
 	"os"
 	"strings"
 
-	"github.com/google/renameio/v2/maybe"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/posetest/suite/posetest"
 	"github.com/posetest/suite/posetest/ortlib"
+	"github.com/posetest/suite/posetest/whole"
 	"github.com/spf13/cobra"
 )
 
@@ -27,7 +27,7 @@ func runtimeCommand(cfg *posetest.Config) *cobra.Command {
 		Use:   "list",
 		Short: "List what is known, and what is installed",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := store()
 			if err != nil {
 				return err
@@ -40,7 +40,7 @@ func runtimeCommand(cfg *posetest.Config) *cobra.Command {
 			for _, r := range known {
 				t.AppendRow(append(table.Row{r.ID(), r, map[bool]string{true: "yes"}[r.Default]}, state(s, r)...))
 			}
-			t.Render()
+			fmt.Fprintln(cmd.OutOrStdout(), t.Render())
 			return nil
 		},
 	}, &cobra.Command{
@@ -65,7 +65,7 @@ func runtimeCommand(cfg *posetest.Config) *cobra.Command {
 					errs = append(errs, err)
 					continue
 				}
-				fmt.Println(path)
+				fmt.Fprintln(cmd.OutOrStdout(), path)
 			}
 			return errors.Join(errs...)
 		},
@@ -74,7 +74,7 @@ func runtimeCommand(cfg *posetest.Config) *cobra.Command {
 		Short:   "Print the path of an installed runtime's library",
 		Example: "  posetest runtime path 1.32.0",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := store()
 			if err != nil {
 				return err
@@ -88,7 +88,7 @@ func runtimeCommand(cfg *posetest.Config) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				fmt.Println(path)
+				fmt.Fprintln(cmd.OutOrStdout(), path)
 			}
 			return nil
 		},
@@ -147,7 +147,7 @@ to use it.`,
 			if text, err = ortlib.Marshal(all); err != nil {
 				return err
 			}
-			return maybe.WriteFile(file, text, 0o644)
+			return whole.Write(file, text)
 		},
 	}
 	cmd.Flags().StringVar(&file, "file", "posetest/ortlib/runtimes.json", "the list")

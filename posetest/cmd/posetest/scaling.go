@@ -108,7 +108,6 @@ func runScaling(cmd *cobra.Command, cfg posetest.Config, c posetest.Contest, out
 	for _, cell := range cells {
 		fmt.Fprintf(&page, "\n## %s %s on %s@%s\n\n", cell["model"], cell["precision"], cell["provider"], cell["ort"])
 		t := newTable("what", "on the clock", "of the processor")
-		t.SetOutputMirror(nil)
 		for _, s := range steps(cell, cores) {
 			bar.step(cell.String() + " " + s.name)
 			wall, cpu, err := s.measure(cmd.Context(), suite, c)
@@ -119,7 +118,7 @@ func runScaling(cmd *cobra.Command, cfg posetest.Config, c posetest.Contest, out
 		}
 		page.WriteString(t.RenderMarkdown() + "\n")
 	}
-	return printPage(page.String(), out)
+	return printPage(cmd.OutOrStdout(), page.String(), out)
 }
 
 func (s step) measure(ctx context.Context, suite *posetest.Suite, c posetest.Contest) (wall, cpu string, err error) {

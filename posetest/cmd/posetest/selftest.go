@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -15,10 +16,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/renameio/v2/maybe"
 	"github.com/posetest/suite/posetest"
 	"github.com/posetest/suite/posetest/measure"
 	"github.com/posetest/suite/posetest/observe"
+	"github.com/posetest/suite/posetest/whole"
 	"github.com/spf13/cobra"
 )
 
@@ -50,7 +51,7 @@ side: five workers take turns. Trials without a slowdown go on until there are e
 			if !cmd.Flags().Changed("unchanged") {
 				unchanged = 3 * trials
 			}
-			return runSelftest(cmd.Context(), *cfg, c, trials, unchanged, out, log)
+			return runSelftest(cmd.Context(), cmd.OutOrStdout(), *cfg, c, trials, unchanged, out, log)
 		},
 	}
 	contestFlags(cmd, cfg, &c)
@@ -82,7 +83,7 @@ func (t trial) comparable(u trial) bool {
 	return t.Cell == u.Cell && t.Machine == u.Machine && t.Contest == u.Contest
 }
 
-func runSelftest(ctx context.Context, cfg posetest.Config, c posetest.Contest, trials, unchanged int, out, log string) error {
+func runSelftest(ctx context.Context, w io.Writer, cfg posetest.Config, c posetest.Contest, trials, unchanged int, out, log string) error {
 	suite := posetest.New(cfg)
 	plan, err := suite.Plan(ctx, os.Stderr)
 	if err != nil {
@@ -129,7 +130,7 @@ func runSelftest(ctx context.Context, cfg posetest.Config, c posetest.Contest, t
 	if len(all) == 0 {
 		return err
 	}
-	return errors.Join(err, printPage(powerTable(all), out))
+	return errors.Join(err, printPage(w, powerTable(all), out))
 }
 
 // run is one trial: what `posetest gate` would say of each slowdown.
@@ -198,7 +199,6 @@ func powerTable(all []trial) string {
 		"on %s against itself, with a slowdown put into the worker after each real inference. Each\n"+
 		"trial has workers of its own, and one first side for its slowdowns; the trials are in gate-power.jsonl.\n\n", m.CPU, m.Core, m.Platform(), m.ISA, all[0].Cell)
 	t := newTable("slowdown", "beside", "trials", "regressed", "ok", "inconclusive", "found", "ratio seen, median")
-	t.SetOutputMirror(nil)
 	var took time.Duration
 	for _, loaded := range []bool{false, true} {
 		for i, slowdown := range slowdowns {
@@ -267,7 +267,10 @@ func writeTrials(path string, all []trial) error {
 			return err
 		}
 	}
-	return maybe.WriteFile(path, b.Bytes(), 0o644)
+	if err := whole.Write(path, b.Bytes()); err != nil {
+		return fmt.Errorf("--log: %w; its trials before are whole: make room there, or choose a file that can be written", err)
+	}
+	return nil
 }
 
 // startLoad keeps every core busy by fits and starts, as other programs do, until stop is called.

@@ -1,14 +1,15 @@
 //go:build unix
 
-package ortlib
+package child
 
 import (
 	"os/exec"
 	"syscall"
 )
 
-// killTree makes cmd the leader of a process group and a done context end the whole group.
-func killTree(cmd *exec.Cmd) {
+// tie makes cmd the leader of a process group, all of which a done context ends.
+func tie(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	withParent(cmd.SysProcAttr)
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 }
