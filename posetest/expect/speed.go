@@ -3,6 +3,7 @@ package expect
 import (
 	"errors"
 	"fmt"
+	"math"
 )
 
 // A Speed says how fast the cells that it matches are, as times the speed of fp32 of the same model, provider, runtime
@@ -53,7 +54,7 @@ func (s Speed) check() (errs []error) {
 			errs = append(errs, err)
 		}
 	}
-	if s.AtLeast < 0 || s.AtMost < 0 || s.AtLeast == 0 && s.AtMost == 0 || s.AtMost > 0 && s.AtMost < s.AtLeast {
+	if !isSpeed(s.AtLeast) || !isSpeed(s.AtMost) || s.AtLeast == 0 && s.AtMost == 0 || s.AtMost > 0 && s.AtMost < s.AtLeast {
 		add(errors.New("at_least and at_most are times the speed of fp32: give one, or both in order"))
 	}
 	if len(s.ISA) == 0 {
@@ -69,6 +70,9 @@ func (s Speed) check() (errs []error) {
 	add(s.Conditions.check())
 	return errs
 }
+
+// isSpeed tells of a number that can be times a speed. TOML knows NaN and infinity, and nothing misses a bar of those.
+func isSpeed(v float64) bool { return v >= 0 && !math.IsInf(v, 1) }
 
 // Match finds the bar of a cell, and whether it has one. Two are an error.
 func (all Speeds) Match(p Place) (bar Speed, has bool, err error) {

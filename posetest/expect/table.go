@@ -253,13 +253,16 @@ func (r Row) check() error {
 		bad("during must name the request: open, infer, time or close")
 	}
 	for precision, ap := range r.AP {
-		if r.Finds != People || !r.Precision.Has(precision) || ap <= 0 || ap > 1 {
+		if r.Finds != People || !r.Precision.Has(precision) || !(ap > 0 && ap <= 1) { // so that NaN, which TOML knows, is none
 			bad("ap %v of %q must be in 0…1, of a precision of the row, and goes with a row that finds people", ap, precision)
 		}
 	}
-	for precision := range r.Drift {
+	for precision, bars := range r.Drift {
 		if r.Want != observe.Loads || !r.Precision.Has(precision) || precision == "fp32" {
 			bad("drift of %q goes with a row that loads, for another precision of it than fp32", precision)
+		}
+		if err := bars.Valid(); err != nil {
+			bad("drift of %q: %w", precision, err)
 		}
 	}
 	if r.Want == observe.Loads != (r.Finds != "") || r.Placement != nil && r.Want != observe.Loads {

@@ -151,7 +151,7 @@ func list(dir string) ([]Since, error) {
 	var all []Since
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), ".json")
-		if !ok || name[0] == '.' {
+		if !ok || e.Name()[0] == '.' {
 			continue
 		}
 		since, err := ParseSince(name)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -241,6 +242,9 @@ func readTrials(path string, now trial) ([]trial, error) {
 			return nil, fmt.Errorf("--log: %s: trial %d is of another cell, machine or contest; begin another file", path, len(all)+1)
 		}
 		all = append(all, t)
+	}
+	if _, err := dec.Token(); err != io.EOF { // More takes a closing bracket for the end
+		return nil, fmt.Errorf("--log: %s: after trial %d something else follows; remove it, or begin another file", path, len(all))
 	}
 	return all, nil
 }
