@@ -69,6 +69,10 @@ func TestSpeedFields(t *testing.T) {
 		{"at most alone", "at_least = 1.2", "at_most = 0.5", ""},
 		{"nothing is slower than NaN", "1.2", "nan", "at_least and at_most"},
 		{"1 by infinity is no limit", "1.2", "inf", "at_least and at_most"},
+		{"a thousand times", "1.2", "1000.0", ""},
+		{"more", "1.2", "1000.1", "at_least and at_most"},
+		{"a thousandth", "1.2", "0.001", ""},
+		{"less", "1.2", "0.0009", "at_least and at_most"},
 		{"a negative at_most", "at_least = 1.2", "at_least = 1.2\nat_most = -1.0", "at_least and at_most"},
 		{"no precision is every one, fp32 among them", `precision = "int8-qdq"`, "", "precision must name others than fp32"},
 	} {

@@ -3,7 +3,6 @@ package expect
 import (
 	"errors"
 	"fmt"
-	"math"
 )
 
 // A Speed says how fast the cells that it matches are, as times the speed of fp32 of the same model, provider, runtime
@@ -71,8 +70,9 @@ func (s Speed) check() (errs []error) {
 	return errs
 }
 
-// isSpeed tells of a number that can be times a speed. TOML knows NaN and infinity, and nothing misses a bar of those.
-func isSpeed(v float64) bool { return v >= 0 && !math.IsInf(v, 1) }
+// isSpeed tells of a number that can be times a speed, 0 for none. TOML knows NaN and infinity, and nothing misses a bar of
+// those.
+func isSpeed(v float64) bool { return v == 0 || v >= 0.001 && v <= 1000 }
 
 // Match finds the bar of a cell, and whether it has one. Two are an error.
 func (all Speeds) Match(p Place) (bar Speed, has bool, err error) {

@@ -154,6 +154,12 @@ func TestChooseAmongDigits(t *testing.T) {
 		assert.True(t, ok, row.cell)
 		assert.Equal(t, row.want, got.String())
 	}
+	short, long := golden.Since{Provider: "cpu", ORT: "1.0", Class: "any"}, golden.Since{Provider: "cpu", ORT: "1.0.0", Class: "any"}
+	for _, all := range [][]golden.Since{{short, long}, {long, short}} {
+		got, ok := golden.Choose(all, golden.Since{Provider: "cpu", ORT: "1.1.0", Class: "any"})
+		assert.True(t, ok)
+		assert.Equal(t, short, got, "one version in two spellings: the first by name, whatever the order of files")
+	}
 }
 
 // Only whole goldens of the folder count: not what a killed update left, nor a person's notes.
