@@ -50,16 +50,22 @@ func OpenCOCOSet(folder, annotations string) (COCOSet, error) {
 // A Shard is a part of a set, 1…Of; its zero value is all.
 type Shard struct{ Index, Of int }
 
+// maxShards is more parts than a set is ever cut into, and few enough to count through.
+const maxShards = 100_000
+
 // ParseShard reads "2/8".
 func ParseShard(text string) (Shard, error) {
 	index, of, ok := strings.Cut(text, "/")
 	i, err1 := strconv.Atoi(index)
 	n, err2 := strconv.Atoi(of)
-	if !ok || err1 != nil || err2 != nil || i < 1 || i > n {
-		return Shard{}, fmt.Errorf("shard %q must be as 2/8: which part, of how many", text)
+	if !ok || err1 != nil || err2 != nil || !(Shard{i, n}).valid() {
+		return Shard{}, fmt.Errorf("shard %q must be as 2/8: which part, of how many, %d at most", text, maxShards)
 	}
 	return Shard{i, n}, nil
 }
+
+// valid tells of a part that there can be.
+func (s Shard) valid() bool { return s.Index >= 1 && s.Index <= s.Of && s.Of <= maxShards }
 
 // Has tells whether an image belongs to the shard: by a hash of its id, whatever else is in the set.
 func (s Shard) Has(image int64) bool {

@@ -176,7 +176,9 @@ func readDetections(r io.Reader, name string, each func(imageDetections)) (head 
 		dec := json.NewDecoder(bytes.NewReader(line))
 		dec.DisallowUnknownFields()
 		if n == 1 {
-			err = dec.Decode(&head)
+			if err = dec.Decode(&head); err == nil && head.Shard != (Shard{}) && !head.Shard.valid() {
+				err = fmt.Errorf("there can be no shard %d/%d", head.Shard.Index, head.Shard.Of)
+			}
 		} else {
 			var l imageDetections
 			if err = dec.Decode(&l); err == nil && seen[l.Image] > 0 {
@@ -184,6 +186,9 @@ func readDetections(r io.Reader, name string, each func(imageDetections)) (head 
 			}
 			seen[l.Image] = n
 			each(l)
+		}
+		if _, more := dec.Token(); err == nil && more != io.EOF {
+			err = errors.New("something follows on the line")
 		}
 		if err != nil {
 			return head, whole, fmt.Errorf("%s:%d: no detections of this version of posetest: %w; delete the file and run again", name, n, err)

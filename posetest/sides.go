@@ -40,11 +40,15 @@ func ParseWords(text string, base Words) (Words, error) {
 	for k, v := range base {
 		words[k] = v
 	}
+	parts := func(r rune) bool { return r == '/' || r == ' ' }
 	rest, program, has := strings.Cut(text, "program=")
+	if has && rest != "" && !parts(rune(rest[len(rest)-1])) {
+		return nil, fmt.Errorf("%q must part its words by /, that of the program among them", text)
+	}
 	if has {
 		words["program"] = program
 	}
-	for _, part := range strings.FieldsFunc(rest, func(r rune) bool { return r == '/' || r == ' ' }) {
+	for _, part := range strings.FieldsFunc(rest, parts) {
 		key, value, ok := strings.Cut(part, "=")
 		if !ok || value == "" || !slices.Contains(wordKeys, key) {
 			return nil, fmt.Errorf("%q in %q must be key=value, with a key of %s", part, text, strings.Join(wordKeys, ", "))

@@ -308,6 +308,29 @@ type Bars struct {
 	APLoss      float64 `toml:"ap_loss"`      // by which COCO's AP may be below FP32's, at most; held to where [Drift].AP is
 }
 
+// Valid tells of bars that everything would pass, or nothing: a share, an OKS or a loss beyond 0…1, an error that is negative
+// or infinite, NaN, an unknown mode, no bar at all.
+func (b Bars) Valid() error {
+	if b == (Bars{}) {
+		return errors.New("has no bar; write at least one of mode, kept, shared, mean_oks, min_oks, median_error, p95_error, max_error, ap_loss")
+	}
+	if b.Mode != "" && !slices.Contains(Modes(), b.Mode) {
+		return fmt.Errorf("mode %q must be one of %q", b.Mode, Modes())
+	}
+	for _, bar := range []struct {
+		name      string
+		got, most float64
+	}{
+		{"kept", b.Kept, 1}, {"shared", b.Shared, 1}, {"mean_oks", b.MeanOKS, 1}, {"min_oks", b.MinOKS, 1}, {"ap_loss", b.APLoss, 1},
+		{"median_error", b.MedianError, math.MaxFloat64}, {"p95_error", b.P95Error, math.MaxFloat64}, {"max_error", b.MaxError, math.MaxFloat64},
+	} {
+		if !(bar.got >= 0 && bar.got <= bar.most) {
+			return fmt.Errorf("%s %v must be in 0…%g", bar.name, bar.got, bar.most)
+		}
+	}
+	return nil
+}
+
 // Check reports every bar that is missed, joined; nil if none is. A drift without persons is an error: nothing was
 // compared. So is one without matched persons, for bars of persons or joints.
 func (b Bars) Check(d Drift) error {

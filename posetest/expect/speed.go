@@ -53,7 +53,7 @@ func (s Speed) check() (errs []error) {
 			errs = append(errs, err)
 		}
 	}
-	if s.AtLeast < 0 || s.AtMost < 0 || s.AtLeast == 0 && s.AtMost == 0 || s.AtMost > 0 && s.AtMost < s.AtLeast {
+	if !isSpeed(s.AtLeast) || !isSpeed(s.AtMost) || s.AtLeast == 0 && s.AtMost == 0 || s.AtMost > 0 && s.AtMost < s.AtLeast {
 		add(errors.New("at_least and at_most are times the speed of fp32: give one, or both in order"))
 	}
 	if len(s.ISA) == 0 {
@@ -69,6 +69,10 @@ func (s Speed) check() (errs []error) {
 	add(s.Conditions.check())
 	return errs
 }
+
+// isSpeed tells of a number that can be times a speed, 0 for none. TOML knows NaN and infinity, and nothing misses a bar of
+// those.
+func isSpeed(v float64) bool { return v == 0 || v >= 0.001 && v <= 1000 }
 
 // Match finds the bar of a cell, and whether it has one. Two are an error.
 func (all Speeds) Match(p Place) (bar Speed, has bool, err error) {

@@ -260,13 +260,18 @@ func (r Row) check() error {
 		bad("during must name the request: open, infer, time or close")
 	}
 	for _, precision := range slices.Sorted(maps.Keys(r.AP)) {
-		if ap := r.AP[precision]; r.Finds != People || !r.Precision.Has(precision) || ap <= 0 || ap > 1 {
+		// Written so that NaN, which TOML knows, is none.
+		if ap := r.AP[precision]; r.Finds != People || !r.Precision.Has(precision) || !(ap > 0 && ap <= 1) {
 			bad("ap %v of %q must be in 0…1, of a precision of the row, and goes with a row that finds people", ap, precision)
 		}
 	}
 	for _, precision := range slices.Sorted(maps.Keys(r.Drift)) {
+		bars := r.Drift[precision]
 		if r.Want != observe.Loads || !r.Precision.Has(precision) || precision == "fp32" {
 			bad("drift of %q goes with a row that loads, for another precision of it than fp32", precision)
+		}
+		if err := bars.Valid(); err != nil {
+			bad("drift of %q: %w", precision, err)
 		}
 	}
 	if r.Want == observe.Loads != (r.Finds != "") || r.Placement != nil && r.Want != observe.Loads {

@@ -68,7 +68,7 @@ func Choose(all []Since, cell Since) (Since, bool) {
 	return slices.MinFunc(candidates, func(a, b Since) int {
 		da, va := parts(a.ORT)
 		db, vb := parts(b.ORT)
-		return cmp.Or(vb.Compare(va), cmp.Compare(da, db))
+		return cmp.Or(vb.Compare(va), cmp.Compare(da, db), cmp.Compare(a.ORT, b.ORT)) // 1.0 and 1.0.0 are one version
 	}), true
 }
 
@@ -151,7 +151,7 @@ func list(dir string) ([]Since, error) {
 	var all []Since
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), ".json")
-		if !ok || name[0] == '.' {
+		if !ok || e.Name()[0] == '.' {
 			continue
 		}
 		since, err := ParseSince(name)

@@ -213,9 +213,9 @@ func (p *parser) graph(graph *message, level int) error {
 }
 
 func (p *parser) info(list *[]tensor.Info, value *message) error {
-	info, err := readInfo(value)
+	info, err := p.readInfo(value)
 	*list = append(*list, info)
-	return cmp.Or(err, p.keep(len(info.Name)+8*len(info.Shape)))
+	return cmp.Or(err, p.keep(len(info.Name)))
 }
 
 // node reads a NodeProto.

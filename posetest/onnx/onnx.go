@@ -9,6 +9,7 @@
 package onnx
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -134,7 +135,7 @@ func read(r io.Reader, size int64, how depth) (Graph, error) {
 }
 
 // readInfo reads a ValueInfoProto.
-func readInfo(value *message) (info tensor.Info, err error) {
+func (p *parser) readInfo(value *message) (info tensor.Info, err error) {
 	info.Type = elementType(0) // of a sequence, a map or a tensor that says none
 	err = value.each(func(field protowire.Number, value *message, _ uint64) error {
 		switch field {
@@ -164,7 +165,7 @@ func readInfo(value *message) (info tensor.Info, err error) {
 								return nil
 							})
 							info.Shape = append(info.Shape, dim)
-							return err
+							return cmp.Or(err, p.keep(8))
 						})
 					}
 					return nil

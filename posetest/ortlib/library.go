@@ -189,7 +189,7 @@ func peExports(f *pe.File) ([]string, error) {
 	if len(directory) < 40 || err != nil {
 		return nil, err
 	}
-	table, err := peAt(f, binary.LittleEndian.Uint32(directory[32:]))
+	table, err := peAt(f, binary.LittleEndian.Uint32(directory[32:]), 1<<20)
 	if err != nil {
 		return nil, err
 	}
@@ -225,26 +225,27 @@ func peDirectory(f *pe.File, entry int) ([]byte, error) {
 	if !ok || header.DataDirectory[entry].VirtualAddress == 0 {
 		return nil, nil
 	}
-	return peAt(f, header.DataDirectory[entry].VirtualAddress)
+	return peAt(f, header.DataDirectory[entry].VirtualAddress, 1<<20)
 }
 
 func peName(f *pe.File, address uint32) (string, error) {
-	data, err := peAt(f, address)
+	data, err := peAt(f, address, 512)
 	if err != nil {
 		return "", err
 	}
-	name, _, ok := bytes.Cut(data[:min(len(data), 512)], []byte{0})
+	name, _, ok := bytes.Cut(data, []byte{0})
 	if !ok {
 		return "", fmt.Errorf("name at %#x does not end", address)
 	}
 	return string(name), nil
 }
 
-// peAt returns what the file holds from a virtual address to the end of its section.
-func peAt(f *pe.File, address uint32) ([]byte, error) {
+// peAt returns what the file holds from a virtual address to the end of its section, so many bytes at most: a table may have
+// a hundred thousand names, each at the start of a large section.
+func peAt(f *pe.File, address, most uint32) ([]byte, error) {
 	for _, s := range f.Sections {
 		if address >= s.VirtualAddress && address-s.VirtualAddress < s.Size {
-			data := make([]byte, min(s.Size-(address-s.VirtualAddress), 1<<20))
+			data := make([]byte, min(s.Size-(address-s.VirtualAddress), most))
 			n, err := s.ReadAt(data, int64(address-s.VirtualAddress))
 			if err == io.EOF {
 				err = nil

@@ -270,7 +270,11 @@ func readHistory(path string) ([]record, error) {
 		var r record
 		dec := json.NewDecoder(bytes.NewReader(line))
 		dec.DisallowUnknownFields()
-		if err := dec.Decode(&r); err != nil || r.Cell.Model == "" || !(r.CPU.Ratio > 0) || !(r.Wall.Ratio > 0) {
+		err := dec.Decode(&r)
+		if _, more := dec.Token(); err == nil && more != io.EOF {
+			err = errors.New("something follows on the line")
+		}
+		if err != nil || r.Cell.Model == "" || !(r.CPU.Ratio > 0) || !(r.Wall.Ratio > 0) {
 			return nil, fmt.Errorf("--history: %s:%d: not a record of this version of posetest (%v); remove the line, or begin another file", path, i+1, err)
 		}
 		all = append(all, r)

@@ -253,6 +253,9 @@ func readTrials(path string, now trial) ([]trial, error) {
 		}
 		all = append(all, t)
 	}
+	if _, err := dec.Token(); err != io.EOF { // More takes a closing bracket for the end
+		return nil, fmt.Errorf("--log: %s: after trial %d something else follows; remove it, or begin another file", path, len(all))
+	}
 	return all, nil
 }
 
