@@ -77,6 +77,7 @@ Environment: POSETEST_DATA (path list: folders with models and photographs that 
 ("all" or a list such as 1.22.1,openvino-1.23.0), POSETEST_ORT (a library of your own), POSETEST_CACHE, POSETEST_OFFLINE=1
 (download nothing), POSETEST_REQUIRE (what must not be skipped: ids, or "all"), POSETEST_REPEAT (times to run each cell: what
 differs is flaky).`,
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

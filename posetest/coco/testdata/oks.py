@@ -1,6 +1,6 @@
 """Writes oks.json: the object keypoint similarity of generated persons, as pycocotools computes it.
 
-    pip install pycocotools==2.0.10 numpy==2.4.6 && python oks.py > oks.json
+    pip install --require-hashes -r scripts/requirements-testdata.txt && python oks.py > oks.json
 """
 
 import contextlib

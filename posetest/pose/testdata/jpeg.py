@@ -1,6 +1,6 @@
 """Writes jpeg.json: small JPEGs and the pixels that OpenCV, hence libjpeg-turbo, reads from them.
 
-    pip install opencv-python-headless==5.0.0.93 numpy==2.4.6 pillow==12.0.0 && python jpeg.py > jpeg.json
+    pip install --require-hashes -r scripts/requirements-testdata.txt && python jpeg.py > jpeg.json
 """
 
 import base64

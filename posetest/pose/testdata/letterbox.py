@@ -1,6 +1,6 @@
 """Writes letterbox.json: what OpenCV makes of generated photographs.
 
-    pip install opencv-python-headless==5.0.0.93 numpy==2.4.6 && python letterbox.py > letterbox.json
+    pip install --require-hashes -r scripts/requirements-testdata.txt && python letterbox.py > letterbox.json
 
 The letterbox is Ultralytics' LetterBox (auto=False, scaleup=True) on 8-bit RGB with cv2.resize's INTER_LINEAR.
 """
