@@ -89,11 +89,14 @@ func (w *warm) turn(ctx context.Context, runs int) ([]worker.Sample, error) {
 	return samples, err
 }
 
+// ContestMethod counts up when sides are compared in another way, so that what was learned of one is not taken for the other.
+const ContestMethod = 2
+
 // A Contest says how sides are compared. The zero value has the defaults.
 type Contest struct {
 	Pairs    int           // default 20
 	Pair     time.Duration // a pair takes two sides about so long, by turns of one run each, if nothing disturbs; default 200 ms
-	Restarts int           // pairs after which all workers are started anew, since a process may be lucky as a whole; default 10
+	Restarts int           // pairs after which all workers are started anew, since a process may be lucky as a whole; default see [serves]
 	Seed     uint64        // of the order of the turns
 }
 
@@ -149,11 +152,11 @@ func fastest(rounds []Round, side int, clock func(worker.Sample) time.Duration) 
 
 // Rounds lets sides take turns, in random order, all warm.
 func (s *Suite) Rounds(ctx context.Context, sides []Side, c Contest) ([]Round, error) {
-	c.Pairs, c.Pair, c.Restarts = orDefault(c.Pairs, 20), orDefault(c.Pair, 200*time.Millisecond), orDefault(c.Restarts, 10)
+	c.Pairs, c.Pair = orDefault(c.Pairs, 20), orDefault(c.Pair, 200*time.Millisecond)
 	random := rand.New(rand.NewPCG(c.Seed, 0))
 	var rounds []Round
 	for len(rounds) < c.Pairs {
-		more, err := s.rounds(ctx, sides, min(c.Restarts, c.Pairs-len(rounds)), c.Pair, random)
+		more, err := s.rounds(ctx, sides, c, c.Pairs-len(rounds), random)
 		if err != nil {
 			return nil, err
 		}
@@ -178,8 +181,14 @@ const (
 	patience    = 4   // times the turns
 )
 
-// rounds are n of them with the same workers.
-func (s *Suite) rounds(ctx context.Context, sides []Side, n int, length time.Duration, random *rand.Rand) ([]Round, error) {
+// serves is for how many rounds workers serve that took so long to get ready: for 4, or as long as that took, but not for
+// more than 10. Processes are lucky as a whole by up to 1 %, so that the more of them there are, the less that counts;
+// with ten rounds each, one gate of two hundred without a change alarmed.
+func serves(ready, round time.Duration) int { return int(min(max(ready/round, 4), 10)) }
+
+// rounds are some of them with the same workers, at most n.
+func (s *Suite) rounds(ctx context.Context, sides []Side, c Contest, n int, random *rand.Rand) ([]Round, error) {
+	begin := time.Now()
 	workers := make([]*warm, len(sides))
 	best := make([]time.Duration, len(sides))
 	var once time.Duration                      // a run of each
@@ -197,8 +206,9 @@ func (s *Suite) rounds(ctx context.Context, sides []Side, n int, length time.Dur
 		best[i] = sample[0].Wall
 		once += best[i]
 	}
-	turns := max(1, int(length*time.Duration(len(sides))/2/max(once, 1)))
-	all := make([]Round, n)
+	length := c.Pair * time.Duration(len(sides)) / 2
+	turns := max(1, int(length/max(once, 1)))
+	all := make([]Round, min(n, orDefault(c.Restarts, serves(time.Since(begin), length))))
 	for k := range all {
 		round := make(Round, len(sides))
 		for turn := 0; turn < turns || turn < patience*turns && !calm(round, best, enough*float64(turns)); turn++ {

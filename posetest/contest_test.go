@@ -47,3 +47,20 @@ func TestCalm(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) { assert.Equal(t, row.want, calm(Round{row.a, row.b}, best, 2)) })
 	}
 }
+
+// Workers serve for as long as they took to start, within reason.
+func TestServes(t *testing.T) {
+	for _, test := range []struct {
+		ready time.Duration
+		want  int
+		why   string
+	}{
+		{100 * time.Millisecond, 4, "MoveNet starts in no time, and a few rounds need it warm"},
+		{999 * time.Millisecond, 4, "less than five rounds"},
+		{1000 * time.Millisecond, 5, "as long as five rounds"},
+		{2000 * time.Millisecond, 10, "as long as ten"},
+		{time.Minute, 10, "OpenVINO compiles for seconds, and two processes a side are the least"},
+	} {
+		assert.Equal(t, test.want, serves(test.ready, 200*time.Millisecond), test.why)
+	}
+}

@@ -1,15 +1,20 @@
 """Hold posetest's times to those of Python's onnxruntime: the same runtime, model, threads, options and input.
 
-Both open their sessions in this run and take turns, in random order: Python here, and a posetest worker, which is asked
-over the worker's protocol and times itself (posetest/worker). A turn is some runs, and a pair the fastest run of each side
-in some turns: the first run of a turn finds caches as the other side left them. The answer is the ratio posetest / Python with its exact interval of 95 %, after Wilcoxon, Hodges and Lehmann.
+All open their sessions in this run and take turns, in random order: a posetest worker, which is asked over the worker's
+protocol and times itself (posetest/worker), and Python here, twice: its own module, and the library that posetest opens,
+through its C API. For Python's package holds two builds of one version: the module has a runtime of its own linked into it,
+and that and the library beside it are not equally fast. A turn is some runs, and a pair the fastest run of each side in
+some turns: the first run of a turn finds caches as the other side left them. The answers are ratios with their exact
+intervals of 95 %, after Wilcoxon, Hodges and Lehmann.
 
-Exit codes: 0 the interval is within the limit, 1 it is outside, 2 it is neither, or something is missing.
+Exit codes, of posetest against Python with the same library: 0 the interval is within the limit, 1 it is outside, 2 it is
+neither, or something is missing.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import math
 import os
@@ -31,7 +36,9 @@ from files import InputError
 PROTOCOL = 2  # protocolVersion of posetest/worker/protocol.go
 WARM_UPS = 5
 TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
+ELEMENTS = {"float32": 1, "uint8": 2, "int32": 6, "int64": 7}  # ONNXTensorElementDataType
 Times = tuple[float, float]  # of a run in seconds: on the clock, and of the whole process on processors
+Turn = Callable[[], list[Times]]
 
 
 class Worker:
@@ -77,14 +84,102 @@ class Worker:
         self.replies.close()
 
 
-def python_side(args: argparse.Namespace) -> tuple[Callable[[], list[Times]], onnxruntime.InferenceSession]:
+class Library:
+    """The C API of a runtime's library. Its functions are told by their place in struct OrtApi of onnxruntime_c_api.h,
+    which no version changes; each takes words only, and returns a status that is null if all is well."""
+
+    PLACES = {
+        "GetErrorMessage": 2, "CreateEnv": 3, "CreateSession": 7, "Run": 9, "CreateSessionOptions": 10,
+        "SetSessionLogSeverityLevel": 22, "SetIntraOpNumThreads": 24, "SetInterOpNumThreads": 25,
+        "CreateTensorWithDataAsOrtValue": 49, "CreateCpuMemoryInfo": 69, "RunWithBinding": 133, "CreateIoBinding": 134,
+        "BindInput": 136, "BindOutput": 137,
+    }  # fmt: skip
+    VERSION = 22  # of the API, as posetest asks for
+
+    def __init__(self, path: Path) -> None:
+        base = ctypes.CDLL(str(path)).OrtGetApiBase
+        base.restype = ctypes.POINTER(ctypes.c_void_p)
+        get_api = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_uint32)(base()[0])
+        self.table = ctypes.cast(get_api(self.VERSION), ctypes.POINTER(ctypes.c_void_p))
+
+    def function(self, name: str, words: int) -> Callable[..., int | None]:
+        return ctypes.CFUNCTYPE(ctypes.c_void_p, *[ctypes.c_void_p] * words)(self.table[self.PLACES[name]])
+
+    def call(self, name: str, *words: object) -> None:
+        status = self.function(name, len(words))(*words)
+        if status:
+            message = ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.c_void_p)(self.table[self.PLACES["GetErrorMessage"]])(status)
+            raise InputError(f"{name}: {message.decode()}")
+
+    def make(self, name: str, *words: object) -> ctypes.c_void_p:
+        """Call a function whose last argument is where it puts what it makes."""
+        made = ctypes.c_void_p()
+        self.call(name, *words, ctypes.byref(made))
+        return made
+
+    def value(self, array: np.ndarray) -> ctypes.c_void_p:
+        """A tensor in NumPy's memory, which must be kept as long."""
+        info = self.make("CreateCpuMemoryInfo", 1, 0)  # of the arena, for what is usual
+        shape = (ctypes.c_int64 * array.ndim)(*array.shape)
+        return self.make(
+            "CreateTensorWithDataAsOrtValue", info, array.ctypes.data, array.nbytes, shape, array.ndim, ELEMENTS[array.dtype.name]
+        )
+
+
+def timed(run: Callable[[], object], runs: int, memory: list[np.ndarray]) -> Turn:
+    """A turn of so many runs. The memory is what they use: a binding uses NumPy's, and does not keep it."""
+
+    def once() -> Times:
+        cpu, begin = time.process_time(), time.perf_counter()
+        run()
+        return time.perf_counter() - begin, time.process_time() - cpu
+
+    return lambda memory=memory: [once() for _ in range(runs)]
+
+
+def library_side(args: argparse.Namespace, session: onnxruntime.InferenceSession) -> Turn:
+    """The library that posetest opens, from here; session says what the model's tensors are."""
+    library = Library(args.library.resolve())
+    options = library.make("CreateSessionOptions")
+    library.call("SetIntraOpNumThreads", options, args.threads)
+    library.call("SetInterOpNumThreads", options, 1)
+    library.call("SetSessionLogSeverityLevel", options, 2)
+    opened = library.make("CreateSession", library.make("CreateEnv", 2, b"fidelity"), str(args.model.resolve()).encode(), options)
+    tensor = np.load(args.tensor)
+    names = [session.get_inputs()[0].name, *[o.name for o in session.get_outputs()]]
+    expected = session.run(None, {names[0]: tensor})
+    memory = [tensor, *[np.zeros_like(e) for e in expected]]
+    values = [library.value(array) for array in memory]
+    if args.plain:
+        run = library.function("Run", 8)
+        words = [(ctypes.c_char_p * len(n))(*[m.encode() for m in n]) for n in (names[:1], names[1:])]
+        tensors = [(ctypes.c_void_p * len(v))(*[t.value for t in v]) for v in (values[:1], values[1:])]
+        arguments: list[object] = [opened, None, words[0], tensors[0], 1, words[1], len(names) - 1, tensors[1]]
+    else:
+        binding = library.make("CreateIoBinding", opened)
+        for name, value, bind in zip(names, values, ["BindInput"] + ["BindOutput"] * (len(names) - 1), strict=True):
+            library.call(bind, binding, name.encode(), value)
+        run, arguments = library.function("RunWithBinding", 3), [opened, None, binding]
+
+    def checked() -> None:
+        if run(*arguments):
+            raise InputError(f"{args.library} refuses to run {args.model}")
+
+    checked()
+    for got, want in zip(memory[1:], expected, strict=True):
+        if not np.allclose(got, want, rtol=1e-3, atol=1e-3):
+            raise InputError(f"{args.library} does not compute what Python's module computes; give the one of its package")
+    return timed(checked, args.runs, memory)
+
+
+def python_side(args: argparse.Namespace) -> tuple[Turn, onnxruntime.InferenceSession]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = args.threads, 1
     options.log_severity_level = 2
     session = onnxruntime.InferenceSession(str(args.model), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     tensor = np.load(args.tensor)
-    memory = [tensor, *session.run(None, {name: tensor})]  # a binding uses NumPy's memory, and does not keep it
+    memory = [tensor, *session.run(None, {name: tensor})]
     binding = session.io_binding()
     for bind, value, array in zip(
         [binding.bind_ortvalue_input, *[binding.bind_ortvalue_output] * (len(memory) - 1)],
@@ -94,20 +189,14 @@ def python_side(args: argparse.Namespace) -> tuple[Callable[[], list[Times]], on
     ):
         bind(value.name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
 
-    def once() -> Times:
-        cpu, begin = time.process_time(), time.perf_counter()
-        if args.plain:
-            session.run(None, {name: memory[0]})
-        else:
-            session.run_with_iobinding(binding)
-        return time.perf_counter() - begin, time.process_time() - cpu
-
-    return lambda: [once() for _ in range(args.runs)], session
+    if args.plain:
+        return timed(lambda: session.run(None, {name: tensor}), args.runs, memory), session
+    return timed(lambda: session.run_with_iobinding(binding), args.runs, memory), session
 
 
 def posetest_side(
     args: argparse.Namespace, session: onnxruntime.InferenceSession
-) -> tuple[Callable[[], list[Times]], Worker]:
+) -> tuple[Turn, Worker]:
     def described(values: list[Any]) -> list[dict[str, Any]]:
         return [
             {"name": v.name, "type": TYPES[v.type], "shape": [d if isinstance(d, int) else -1 for d in v.shape]}
@@ -133,26 +222,26 @@ def posetest_side(
     return turn, worker
 
 
-def pairs(args: argparse.Namespace) -> list[tuple[list[Times], list[Times]]]:
-    """Turns of Python and of posetest, pair by pair; both start anew after some, since memory may lie well or badly."""
+def rounds(args: argparse.Namespace) -> list[list[list[Times]]]:
+    """Turns of each side, round by round; all start anew after some, since memory may lie well or badly."""
     order = random.Random(args.seed)
-    all_pairs = []
-    while len(all_pairs) < args.pairs:
+    all_rounds = []
+    while len(all_rounds) < args.pairs:
         python, session = python_side(args)
         posetest, worker = posetest_side(args, session)
-        sides = [python, posetest]
+        sides = [python, library_side(args, session), posetest]
         for _ in range(WARM_UPS):
             for side in sides:
                 side()
-        for _ in range(min(args.restarts, args.pairs - len(all_pairs))):
-            turns: tuple[list[Times], list[Times]] = ([], [])
+        for _ in range(min(args.restarts, args.pairs - len(all_rounds))):
+            turns: list[list[Times]] = [[], [], []]
             for _ in range(args.turns):
-                for i in order.sample([0, 1], 2):
+                for i in order.sample(range(3), 3):
                     turns[i].extend(sides[i]())
-            all_pairs.append(turns)
+            all_rounds.append(turns)
         worker.close()
-        print(f"{len(all_pairs)} of {args.pairs} pairs", file=sys.stderr)
-    return all_pairs
+        print(f"{len(all_rounds)} of {args.pairs} pairs", file=sys.stderr)
+    return all_rounds
 
 
 def signed_rank_bound(n: int, share: float) -> int:
@@ -184,21 +273,24 @@ def compare(args: argparse.Namespace) -> int:
             check=True,
         )
         (args.tensor,) = Path(folder).glob("*.npy")
-        measured = pairs(args)
+        measured = rounds(args)
     print(f"ONNX Runtime {onnxruntime.__version__}, {args.model.name}, {args.threads} threads, {platform.machine()}")
+    best = [[[min(run[k] for run in side) for side in a_round] for a_round in measured] for k in (0, 1)]
+    module, library, posetest = range(3)
+    names = ["Python's module", "the library from Python", "posetest"]
     code = 0
-    for k, clock in enumerate(["wall", "cpu"]):
-        best = [[min(run[k] for run in side) for side in pair] for pair in measured]
-        python, posetest = ([pair[i] for pair in best] for i in (0, 1))
-        middle, low, high = ratio(python, posetest)
-        within, outside = max(high - 1, 1 - low) <= args.limit, low > 1 + args.limit or high < 1 - args.limit
-        verdict = f"{'within' if within else 'not within' if outside else 'too noisy to say whether within'} {args.limit:.1%}"
-        print(
-            f"{clock}: posetest / Python = {middle:.4f} [{low:.4f}, {high:.4f}] over {len(best)} pairs: {verdict}"
-            f" (least: Python {1e3 * min(python):.3f} ms, posetest {1e3 * min(posetest):.3f} ms)"
-        )
-        if clock == "wall":
-            code = 0 if within else 1 if outside else 2
+    for one, other in [(posetest, library), (posetest, module), (library, module)]:
+        for k, clock in enumerate(["wall", "cpu"]):
+            a, b = ([a_round[i] for a_round in best[k]] for i in (one, other))
+            middle, low, high = ratio(b, a)
+            within, outside = max(high - 1, 1 - low) <= args.limit, low > 1 + args.limit or high < 1 - args.limit
+            verdict = f"{'within' if within else 'not within' if outside else 'too noisy to say whether within'} {args.limit:.1%}"
+            print(
+                f"{clock}: {names[one]} / {names[other]} = {middle:.4f} [{low:.4f}, {high:.4f}] over {len(a)} pairs: {verdict}"
+                f" (least: {1e3 * min(a):.3f} ms and {1e3 * min(b):.3f} ms)"
+            )
+            if (one, other, k) == (posetest, library, 0):
+                code = 0 if within else 1 if outside else 2
     return code
 
 

@@ -70,6 +70,7 @@ var slowdowns = []float64{0, 0.02, 0.03, 0.05}
 type trial struct {
 	Cell     observe.Cell      `json:"cell"`
 	Machine  observe.Machine   `json:"machine"`
+	Method   int               `json:"method"` // posetest.ContestMethod
 	Contest  posetest.Contest  `json:"contest"`
 	Loaded   bool              `json:"loaded"` // beside a load on every core
 	Verdicts []measure.Verdict `json:"verdicts"`
@@ -80,7 +81,7 @@ type trial struct {
 // comparable tells whether trials may stand in one table.
 func (t trial) comparable(u trial) bool {
 	t.Contest.Seed, u.Contest.Seed = 0, 0
-	return t.Cell == u.Cell && t.Machine == u.Machine && t.Contest == u.Contest
+	return t.Cell == u.Cell && t.Machine == u.Machine && t.Method == u.Method && t.Contest == u.Contest
 }
 
 func runSelftest(ctx context.Context, w io.Writer, cfg posetest.Config, c posetest.Contest, trials, unchanged int, out, log string) error {
@@ -92,7 +93,7 @@ func runSelftest(ctx context.Context, w io.Writer, cfg posetest.Config, c posete
 	if len(plan.Cells) != 1 {
 		return fmt.Errorf("selftest runs one cell, and %d match", len(plan.Cells))
 	}
-	now := trial{Cell: plan.Cells[0].Cell, Machine: observe.ThisMachine(), Contest: c}
+	now := trial{Cell: plan.Cells[0].Cell, Machine: observe.ThisMachine(), Method: posetest.ContestMethod, Contest: c}
 	all, err := readTrials(log, now)
 	if err != nil {
 		return err
@@ -249,7 +250,7 @@ func readTrials(path string, now trial) ([]trial, error) {
 			return nil, fmt.Errorf("--log: %s: trial %d: %w; remove it, or begin another file", path, len(all)+1, err)
 		}
 		if !t.comparable(now) || len(t.Verdicts) == 0 || len(t.Verdicts) > len(slowdowns) || len(t.Ratios) != len(t.Verdicts) {
-			return nil, fmt.Errorf("--log: %s: trial %d is of another cell, machine or contest; begin another file", path, len(all)+1)
+			return nil, fmt.Errorf("--log: %s: trial %d is of another cell, machine or way to compare; begin another file", path, len(all)+1)
 		}
 		all = append(all, t)
 	}
