@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -189,6 +190,8 @@ func (f *Finder) Fixture(dir string, x Fixture) (path, annotations string, err e
 	return "", "", &MissingError{"photograph " + filepath.Join(dir, x.File), "restore it from the repository"}
 }
 
+const maxSize = math.MaxInt32 // bytes; protobuf's limit of a model
+
 func (f *Finder) stat(path string) (File, error) {
 	stat, err := os.Stat(path)
 	if err != nil {
@@ -196,6 +199,9 @@ func (f *Finder) stat(path string) (File, error) {
 	}
 	if !stat.Mode().IsRegular() { // to read a named pipe would wait for its writer
 		return File{}, fmt.Errorf("%s: is a folder or a device, not a file; remove it", path)
+	}
+	if stat.Size() > maxSize { // a hole of terabytes takes no room, and hours to read
+		return File{}, fmt.Errorf("%s: has %d bytes, and no model or photograph has over 2 GiB; remove it", path, stat.Size())
 	}
 	key := stamp{path, stat.Size(), stat.ModTime().UnixNano()}
 	if sum, ok := f.sums.Load(key); ok {

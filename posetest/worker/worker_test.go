@@ -67,6 +67,8 @@ func misbehave(fault string) {
 		fmt.Fprintf(os.Stderr, "SECRET=%q PATH=%q\n", os.Getenv("SECRET"), os.Getenv("PATH"))
 		os.Exit(3)
 	case "hang":
+	case "answer nothing":
+		fmt.Fprintln(replies, "{}")
 	case "write garbage":
 		fmt.Fprintln(replies, "loaded fine, trust me")
 	case "cut a line":
@@ -225,8 +227,9 @@ func gone(pid int) bool {
 	return strings.HasPrefix(state, "Z")
 }
 
-// What left the worker's group can't be ended, and is not waited for either.
-func TestGrandchildOutOfReach(t *testing.T) {
+// What left the worker's group is ended on Linux, where its environment tells whose it is. Elsewhere it can't be, and is not
+// waited for either.
+func TestGrandchildOutOfGroup(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "pid")
 	w := start(t, worker.Spec{Env: []string{"FAULT=leave a child out of reach", "PIDFILE=" + file}})
@@ -237,7 +240,41 @@ func TestGrandchildOutOfReach(t *testing.T) {
 	require.NoError(t, err)
 	pid, err := strconv.Atoi(string(text))
 	require.NoError(t, err)
+	if runtime.GOOS == "linux" {
+		assert.Eventually(t, func() bool { return gone(pid) }, 5*time.Second, 10*time.Millisecond, "the worker's child %d is alive", pid)
+		return
+	}
 	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL), "it lived on")
+}
+
+// A reply that lacks what was asked for is to something else, such as what a provider printed there: the worker is ended,
+// since every reply after it would be taken for another one's.
+func TestReplyThatLacksTheAnswer(t *testing.T) {
+	for _, row := range []struct {
+		want string
+		ask  func(w *worker.Worker) error
+	}{
+		{"library for a breach of the protocol: its reply lacks the version", func(w *worker.Worker) error {
+			_, _, err := w.OpenLibrary(t.Context(), "libonnxruntime.so")
+			return err
+		}},
+		{"open for a breach of the protocol: its reply lacks the time that it took", func(w *worker.Worker) error {
+			return second(w.Open(t.Context(), worker.Model{Path: "m.onnx"}))
+		}},
+		{"infer for a breach of the protocol: its reply lacks the photo", func(w *worker.Worker) error {
+			return second(w.Infer(t.Context(), worker.Inference{Image: "a.jpg"}))
+		}},
+		{"time for a breach of the protocol: its reply lacks runs: it has 0 of 2", func(w *worker.Worker) error {
+			return second(w.Time(t.Context(), worker.Timing{Runs: 2}))
+		}},
+	} {
+		w := start(t, worker.Spec{Env: []string{"FAULT=answer nothing"}})
+		err := row.ask(w)
+		require.EqualError(t, err, "the worker stopped during "+row.want)
+		var death *worker.DeathError
+		require.ErrorAs(t, err, &death)
+		assert.NotZero(t, w.Close().Exit, "it was killed")
+	}
 }
 
 func TestCancelEndsWorker(t *testing.T) {
