@@ -2,7 +2,6 @@ package posetest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"os"
@@ -102,7 +101,7 @@ func (s *Suite) Detections(ctx context.Context, p Planned, folder string, images
 		}
 		photo, err := w.Infer(ctx, r)
 		if err == nil && photo.Error != "" {
-			err = errors.New(photo.Error)
+			err = &worker.Refusal{Kind: worker.Run, Failure: observe.Failure{Message: photo.Error}}
 		}
 		if err != nil {
 			return fmt.Errorf("%s: image %s: %w", p.Cell, image.Name, err)

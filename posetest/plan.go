@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -102,6 +103,9 @@ func (h *house) libraries(ctx context.Context, log Log) ([]chosen, error) {
 // ownDistribution is that of a library of the user's: its id is own-1.23.2.
 const ownDistribution = "onnxruntime-own"
 
+// versionWord is a version that may stand in the name of a cell.
+var versionWord = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$`)
+
 // ownLibrary asks a library of the user's for its version, in a worker.
 func (h *house) ownLibrary(ctx context.Context) (chosen, error) {
 	fail := func(err error) (chosen, error) {
@@ -127,6 +131,9 @@ func (h *house) ownLibrary(ctx context.Context) (chosen, error) {
 	}
 	if err != nil {
 		return fail(err)
+	}
+	if !versionWord.MatchString(version) {
+		return fail(fmt.Errorf("%s: says that it is ONNX Runtime %.80q, which is no version; give one of version %s or newer", h.Library, version, session.MinVersion))
 	}
 	providers := h.Providers
 	if providers == nil {

@@ -185,8 +185,11 @@ func (s *Suite) RunAP(ctx context.Context, plan *Plan, all []observe.Observation
 				return nil
 			}
 			stats, err := s.COCO(ctx, p, *set)
-			if err != nil {
-				return err
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if err != nil { // as in Run: what one cell does is that cell's verdict
+				return noteOutcome(&all[i], err)
 			}
 			all[i].COCO = &observe.COCO{Images: len(set.Annotations.Images), AP: stats.AP, AP50: stats.AP50, AR: stats.AR}
 			return nil

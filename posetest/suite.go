@@ -148,7 +148,7 @@ func noteOutcome(o *observe.Observation, err error) error {
 	switch {
 	case errors.As(err, &refusal) && refusal.Kind == worker.Unavailable:
 		o.Outcome, o.Failure = observe.Unavailable, &refusal.Failure
-	case errors.As(err, &refusal) && (refusal.Kind == worker.Load || refusal.Kind == worker.Library):
+	case errors.As(err, &refusal) && refusal.Kind != worker.Misuse: // of whatever request: other cells must not suffer
 		o.Outcome, o.Failure = observe.Fails, &refusal.Failure
 	case errors.As(err, &death):
 		o.Outcome, o.Death = observe.Crashes, &death.Death

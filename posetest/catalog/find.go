@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -181,7 +182,12 @@ func (f *Finder) Fixture(dir string, x Fixture) (path, annotations string, err e
 	return "", "", &MissingError{"photograph " + filepath.Join(dir, x.File), "restore it from the repository"}
 }
 
+const maxSize = math.MaxInt32 // bytes; protobuf's limit of a model
+
 func (f *Finder) stat(path string) (File, error) {
+	if stat, err := os.Stat(path); err == nil && stat.Size() > maxSize { // a hole of terabytes takes no room, and hours to read
+		return File{}, fmt.Errorf("%s: has %d bytes, and no model or photograph has over 2 GiB; remove it", path, stat.Size())
+	}
 	sum, stamp, err := f.Sums.Of(context.Background(), path)
 	if err != nil {
 		return File{}, err

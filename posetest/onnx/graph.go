@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/posetest/suite/posetest/tensor"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -94,27 +96,8 @@ const (
 var errTooMuch = errors.New("its graph is larger or deeper than any that a runtime would open; export it again")
 
 // ReadGraphFile reads the model at path without its weights. Its error is a [FormatError], or the file system's. Data in
-// another file must be in the model's folder, and there.
-func ReadGraphFile(path string) (Graph, error) {
-	g, err := readFile(path, wholeGraph)
-	if err != nil {
-		return Graph{}, err
-	}
-	seen := map[string]bool{}
-	for name, t := range g.Tensors {
-		if t.External == "" || seen[t.External] {
-			continue
-		}
-		seen[t.External] = true
-		if !filepath.IsLocal(filepath.FromSlash(t.External)) {
-			return Graph{}, &FormatError{path, fmt.Sprintf("tensor %q keeps its data in %q, outside the model's folder, which runtimes refuse; put that file beside the model and export again", name, t.External)}
-		}
-		if stat, err := os.Stat(filepath.Join(filepath.Dir(path), filepath.FromSlash(t.External))); err != nil || !stat.Mode().IsRegular() {
-			return Graph{}, &FormatError{path, fmt.Sprintf("tensor %q keeps its data in %q, which is no file in the model's folder; copy it there", name, t.External)}
-		}
-	}
-	return g, nil
-}
+// other files must be in the model's folder, and there.
+func ReadGraphFile(path string) (Graph, error) { return readFile(path, wholeGraph) }
 
 // ReadGraph reads a model of size bytes without its weights; see [Read]. Where its external data are is not looked at.
 func ReadGraph(r io.Reader, size int64) (Graph, error) { return read(r, size, wholeGraph) }
@@ -124,6 +107,8 @@ type parser struct {
 	how    depth
 	g      Graph
 	budget int // bytes that may still be kept
+	// external are the files that hold data, relative to the model's folder, each with a tensor that has some there.
+	external map[string]string
 }
 
 // keep charges n bytes, and what it costs to hold them.
@@ -134,10 +119,9 @@ func (p *parser) keep(n int) error {
 	return nil
 }
 
-func (p *parser) text(s *string, value *message) error {
-	b, err := value.bytes()
-	*s = string(b)
-	return cmp.Or(err, p.keep(len(b)))
+func (p *parser) text(s *string, value *message) (err error) {
+	*s, err = value.text()
+	return cmp.Or(err, p.keep(len(*s)))
 }
 
 func (p *parser) texts(list *[]string, value *message) error {
@@ -310,6 +294,8 @@ func (p *parser) readTensor(value *message) (name string, t Tensor, err error) {
 		switch {
 		case field == 8:
 			return p.text(&name, value)
+		case field == 13:
+			return p.outside(&t, value)
 		case p.how == headOnly:
 		case field == 1 && value.left > 0: // packed
 			return value.varints(dim)
@@ -327,11 +313,12 @@ func (p *parser) readTensor(value *message) (name string, t Tensor, err error) {
 				}
 				return nil
 			})
-		case field == 13:
-			return p.external(&t, value)
 		}
 		return nil
 	})
+	if t.External != "" && err == nil {
+		p.external[t.External] = name
+	}
 	t.Type = elementType(kind)
 	eight := t.Type == "int8" || t.Type == "uint8"
 	if n := t.Elements(); eight && n == int64(len(data)) || t.Type == "float32" && n == 1 && len(data) == 4 {
@@ -340,8 +327,8 @@ func (p *parser) readTensor(value *message) (name string, t Tensor, err error) {
 	return name, t, cmp.Or(err, p.keep(len(t.Data)+64))
 }
 
-// external reads an entry of external_data.
-func (p *parser) external(t *Tensor, value *message) error {
+// outside reads an entry of external_data.
+func (p *parser) outside(t *Tensor, value *message) error {
 	var key, text string
 	err := value.each(func(field protowire.Number, value *message, _ uint64) error {
 		switch field {
@@ -354,6 +341,48 @@ func (p *parser) external(t *Tensor, value *message) error {
 	})
 	if key == "location" {
 		t.External = text
+		p.external[text] = "" // and every other place that it names
 	}
 	return err
+}
+
+// checkExternal wants all data that are not in the model at path itself in files of its folder: a model that somebody sent
+// must not make a runtime read any other. Its error is a clause that says what to do.
+func (p *parser) checkExternal(path string) error {
+	for _, location := range slices.Sorted(maps.Keys(p.external)) {
+		says := fmt.Sprintf("tensor %q keeps its data in %q", p.external[location], location)
+		file := filepath.FromSlash(location)
+		if !filepath.IsLocal(file) {
+			return fmt.Errorf("%s, outside the model's folder, which runtimes refuse; put that file beside the model and export again", says)
+		}
+		file = filepath.Join(filepath.Dir(path), file)
+		if stat, err := os.Stat(file); err != nil || !stat.Mode().IsRegular() {
+			return fmt.Errorf("%s, which is no file in the model's folder; copy it there", says)
+		}
+		if !linksWithin(path, file) {
+			return fmt.Errorf("%s, a link that leads out of the model's folder; put the file itself there", says)
+		}
+	}
+	return nil
+}
+
+// linksWithin tells whether a file of a model's folder is in it behind all links, or in the folder that holds the model
+// behind its own link: a cache that keeps files by their sums links to both.
+func linksWithin(model, file string) bool {
+	target, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		return false
+	}
+	within := func(dir string, err error) bool {
+		if err != nil {
+			return false
+		}
+		rel, err := filepath.Rel(dir, target)
+		return err == nil && filepath.IsLocal(rel)
+	}
+	if within(filepath.EvalSymlinks(filepath.Dir(model))) {
+		return true
+	}
+	itself, err := filepath.EvalSymlinks(model)
+	return within(filepath.Dir(itself), err)
 }

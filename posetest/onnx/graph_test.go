@@ -157,6 +157,8 @@ func TestReadGraphExternalData(t *testing.T) {
 				info(11, "x", 1), info(12, "y", 1)), text(8, varint(2, 17)))
 			require.NoError(t, os.WriteFile(path, b, 0o644))
 			_, err := onnx.ReadGraphFile(path)
+			_, ofHead := onnx.ReadFile(path)
+			assert.Equal(t, err, ofHead, "whatever is read of it")
 			if row.want == "" {
 				require.NoError(t, err)
 				return

@@ -41,7 +41,8 @@ const (
 	maxField = 1 << 20       // no description of an input, an output or an opset is longer
 )
 
-// ReadFile reads the head of the model at path. Its error is a [FormatError], or the file system's.
+// ReadFile reads the head of the model at path. Its error is a [FormatError], or the file system's. Data in other files
+// must be in the model's folder, and there.
 func ReadFile(path string) (Model, error) {
 	g, err := readFile(path, headOnly)
 	return g.Model, err
@@ -64,11 +65,14 @@ func readFile(path string, how depth) (Graph, error) {
 		return Graph{}, fmt.Errorf("model %s: %w; make it readable", path, errors.Unwrap(err))
 	}
 	defer f.Close()
-	g, err := read(f, stat.Size(), how)
+	p, err := parse(f, stat.Size(), how)
+	if err == nil {
+		err = p.checkExternal(path)
+	}
 	if err != nil {
 		return Graph{}, &FormatError{path, err.Error()}
 	}
-	return g, nil
+	return p.g, nil
 }
 
 // Read reads a model of size bytes. Its error is a clause that says what was wrong and what to do. A file that lost its
@@ -88,7 +92,13 @@ const (
 )
 
 func read(r io.Reader, size int64, how depth) (Graph, error) {
-	p := parser{how: how, budget: maxKept, g: Graph{Opsets: map[string]int64{}, Tensors: map[string]Tensor{}, Functions: map[string]bool{}}}
+	p, err := parse(r, size, how)
+	return p.g, err
+}
+
+// parse reads a model. Beside an error, the parser holds nothing.
+func parse(r io.Reader, size int64, how depth) (parser, error) {
+	p := parser{how: how, budget: maxKept, external: map[string]string{}, g: Graph{Opsets: map[string]int64{}, Tensors: map[string]Tensor{}, Functions: map[string]bool{}}}
 	graph := false
 	root := &message{newSource(r), size}
 	err := root.each(func(field protowire.Number, value *message, number uint64) error {
@@ -111,15 +121,15 @@ func read(r io.Reader, size int64, how depth) (Graph, error) {
 	})
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF) && graph:
-		return Graph{}, errors.New("the file is cut short or damaged; export or download it again")
-	case errors.Is(err, errTooMuch):
-		return Graph{}, err
+		return parser{}, errors.New("the file is cut short or damaged; export or download it again")
+	case errors.Is(err, errTooMuch) || errors.Is(err, errControl):
+		return parser{}, err
 	case err != nil:
-		return Graph{}, fmt.Errorf("it is no ONNX model, or damaged (%w); export or download it again", err)
+		return parser{}, fmt.Errorf("it is no ONNX model, or damaged (%w); export or download it again", err)
 	case p.g.IR < 1 || !graph:
-		return Graph{}, errors.New("it is no ONNX model, or cut short; export or download it again")
+		return parser{}, errors.New("it is no ONNX model, or cut short; export or download it again")
 	case len(p.g.Opsets) == 0 && p.g.IR >= 3: // since then a model must
-		return Graph{}, errors.New("it imports no opset, as if the file were cut short; export or download it again")
+		return parser{}, errors.New("it imports no opset, as if the file were cut short; export or download it again")
 	}
 	inputs := p.g.Inputs[:0]
 	for _, in := range p.g.Inputs { // before IR version 4, initializers stand among the inputs too
@@ -129,19 +139,18 @@ func read(r io.Reader, size int64, how depth) (Graph, error) {
 	}
 	p.g.Inputs = inputs
 	if len(p.g.Inputs) == 0 || len(p.g.Outputs) == 0 {
-		return Graph{}, fmt.Errorf("its graph has %d inputs and %d outputs, and a model needs one of each; export it again", len(p.g.Inputs), len(p.g.Outputs))
+		return parser{}, fmt.Errorf("its graph has %d inputs and %d outputs, and a model needs one of each; export it again", len(p.g.Inputs), len(p.g.Outputs))
 	}
-	return p.g, nil
+	return p, nil
 }
 
 // readInfo reads a ValueInfoProto.
 func (p *parser) readInfo(value *message) (info tensor.Info, err error) {
 	info.Type = elementType(0) // of a sequence, a map or a tensor that says none
-	err = value.each(func(field protowire.Number, value *message, _ uint64) error {
+	err = value.each(func(field protowire.Number, value *message, _ uint64) (err error) {
 		switch field {
 		case 1:
-			name, err := value.bytes()
-			info.Name = string(name)
+			info.Name, err = value.text()
 			return err
 		case 2: // type
 			return value.each(func(field protowire.Number, value *message, _ uint64) error {

@@ -2,9 +2,11 @@ package onnx
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"unicode"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -125,6 +127,17 @@ func (m *message) bytes() ([]byte, error) {
 	m.left = 0
 	_, err := io.ReadFull(m.r, b)
 	return b, unexpected(err)
+}
+
+var errControl = errors.New("with a control character, which no exporter writes and a terminal would obey; export it again")
+
+// text is a name, or something else that a person may get to see.
+func (m *message) text() (string, error) {
+	b, err := m.bytes()
+	if err == nil && bytes.ContainsFunc(b, unicode.IsControl) {
+		err = fmt.Errorf("it has the name %.80q %w", b, errControl)
+	}
+	return string(b), err
 }
 
 // unexpected is err, an end of the file as the one that nothing expects.

@@ -92,15 +92,20 @@ func readClipped(r *bufio.Reader) (string, error) {
 	return text, nil
 }
 
-// clip makes of a line what may be printed anywhere: short, valid, without control characters.
+// clip makes of a line what may be printed anywhere, and short.
 func clip(s string) string {
 	if len(s) > lineLength {
 		s = strings.ToValidUTF8(s[:lineLength], "") + "…"
 	}
+	return printable(s)
+}
+
+// printable is text that may be printed anywhere: valid, without control characters.
+func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, s)
+	}, strings.ToValidUTF8(s, ""))
 }

@@ -221,18 +221,25 @@ func refusal(err error) *Refusal {
 	case errors.As(err, &misused):
 		return misused
 	case errors.As(err, &library):
-		return &Refusal{Library, observe.Failure{Message: library.Error()}}
+		return &Refusal{Library, observe.Failure{Message: oneLine(library.Error())}}
 	case errors.As(err, &unavailable):
 		return &Refusal{Unavailable, observe.Failure{Message: oneLine(unavailable.Message)}}
 	case errors.As(err, &load):
 		f := observe.Failure{Message: oneLine(load.Message)}
 		if load.Missing != nil {
-			f.Op, f.Opset, f.Node = load.Missing.Op, load.Missing.Opset, load.Missing.Node
+			f.Op, f.Opset, f.Node = oneLine(load.Missing.Op), load.Missing.Opset, printable(load.Missing.Node)
 		}
 		return &Refusal{Load, f}
 	}
 	return &Refusal{Run, observe.Failure{Message: oneLine(err.Error())}}
 }
 
-// oneLine keeps a message of several lines, such as a provider's, fit for a table and a row.
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+// oneLine makes of a message, of several lines maybe and with whatever names a model has, what fits a table and a row.
+func oneLine(s string) string {
+	if len(s) > messageLength {
+		s = s[:messageLength] + "…"
+	}
+	return strings.Join(strings.Fields(printable(s)), " ")
+}
+
+const messageLength = 16 << 10 // bytes; no message that tells something has a tenth of that

@@ -155,7 +155,7 @@ func (w *Worker) environment() []string {
 		case name == "HOME" && runtime.GOOS == "linux":
 			// What a provider keeps between runs makes one run differ from the next, save for CUDA's own compilations, which
 			// take minutes for a graphics processor that is newer than the build.
-			all = slices.Insert(all, 0, "HOME="+w.scratch, "CUDA_CACHE_PATH="+filepath.Join(value, ".nv", "ComputeCache"))
+			all = slices.Insert(all, 0, "HOME="+w.scratch.Path, "CUDA_CACHE_PATH="+filepath.Join(value, ".nv", "ComputeCache"))
 		case slices.Contains(needed, name):
 			all = append(all, variable)
 		}
@@ -229,7 +229,8 @@ func (w *Worker) watch(pipes ...*os.File) {
 	for {
 		select {
 		case <-gone:
-			for _, pipe := range pipes { // something that left the group may hold them
+			endStrays(w.scratch.Path)
+			for _, pipe := range pipes { // something that could not be ended may hold them
 				pipe.SetReadDeadline(time.Now().Add(5 * time.Second))
 			}
 			close(w.ended)
@@ -352,6 +353,11 @@ func (w *Worker) death(during string, why error) error {
 	return &DeathError{d}
 }
 
+// breach ends a worker whose reply is to something else: not it alone writes on its pipe.
+func (w *Worker) breach(during, lacks string) error {
+	return w.death(during, errors.New("its reply lacks "+lacks))
+}
+
 // OpenLibrary opens the runtime and returns its version and the time that took. Its error is a [Refusal] of kind Library,
 // a [DeathError], or the context's, whose end ends the worker, here as in every request.
 func (w *Worker) OpenLibrary(ctx context.Context, path string) (version string, took time.Duration, err error) {
@@ -359,6 +365,9 @@ func (w *Worker) OpenLibrary(ctx context.Context, path string) (version string, 
 		return "", 0, err
 	}
 	a, err := w.ask(ctx, request{Library: path})
+	if err == nil && a.Version == "" {
+		err = w.breach("library", "the version")
+	}
 	return a.Version, a.Took, err
 }
 
@@ -369,6 +378,9 @@ func (w *Worker) Open(ctx context.Context, m Model) (load time.Duration, err err
 		return 0, err
 	}
 	a, err := w.ask(ctx, request{Open: &m})
+	if err == nil && a.Took <= 0 {
+		err = w.breach("open", "the time that it took")
+	}
 	return a.Took, err
 }
 
@@ -388,7 +400,7 @@ func (w *Worker) Infer(ctx context.Context, r Inference) (observe.Photo, error) 
 		return observe.Photo{}, err
 	}
 	if a.Photo == nil {
-		return observe.Photo{}, errors.New("worker: a reply to infer without a photo")
+		return observe.Photo{}, w.breach("infer", "the photo")
 	}
 	return *a.Photo, nil
 }
@@ -426,6 +438,7 @@ func (w *Worker) Close() End {
 		if w.end.Exit != goFatal { // then the log spoke of something else
 			w.end.Signal = deathSignal(state)
 		}
+		openFolders(w.scratch.Path)
 		w.scratch.Remove()
 	})
 	return w.end

@@ -47,6 +47,9 @@ type Sample struct {
 // else happens in the worker meanwhile: its garbage collection waits.
 func (w *Worker) Time(ctx context.Context, t Timing) ([]Sample, error) {
 	a, err := w.ask(ctx, request{Time: &t})
+	if err == nil && len(a.Runs) != t.Runs {
+		return nil, w.breach("time", fmt.Sprintf("runs: it has %d of %d", len(a.Runs), t.Runs))
+	}
 	return a.Runs, err
 }
 

@@ -40,6 +40,36 @@ func start(t *testing.T, spec worker.Spec) *worker.Worker {
 	return w
 }
 
+// A reply that lacks what was asked for is to something else, such as what a provider printed there: the worker is ended,
+// since every reply after it would be taken for another one's.
+func TestReplyThatLacksTheAnswer(t *testing.T) {
+	for _, row := range []struct {
+		want string
+		ask  func(w *worker.Worker) error
+	}{
+		{"library for a breach of the protocol: its reply lacks the version", func(w *worker.Worker) error {
+			_, _, err := w.OpenLibrary(t.Context(), "libonnxruntime.so")
+			return err
+		}},
+		{"open for a breach of the protocol: its reply lacks the time that it took", func(w *worker.Worker) error {
+			return second(w.Open(t.Context(), worker.Model{Path: "m.onnx"}))
+		}},
+		{"infer for a breach of the protocol: its reply lacks the photo", func(w *worker.Worker) error {
+			return second(w.Infer(t.Context(), worker.Inference{Image: "a.jpg"}))
+		}},
+		{"time for a breach of the protocol: its reply lacks runs: it has 0 of 2", func(w *worker.Worker) error {
+			return second(w.Time(t.Context(), worker.Timing{Runs: 2}))
+		}},
+	} {
+		w := start(t, worker.Spec{Env: []string{"FAULT=answer nothing"}})
+		err := row.ask(w)
+		require.EqualError(t, err, "the worker stopped during "+row.want)
+		var death *worker.DeathError
+		require.ErrorAs(t, err, &death)
+		assert.NotZero(t, w.Close().Exit, "it was killed")
+	}
+}
+
 func TestCancelEndsWorker(t *testing.T) {
 	for _, fault := range []string{"hang", "never read"} {
 		w := start(t, worker.Spec{Env: []string{"FAULT=" + fault}})
