@@ -454,4 +454,4 @@ const killedHard = "SIGKILL"
 const goFatal = 2
 
 // Memory is what the worker holds now, in resident bytes; 0 once it is gone.
-func (w *Worker) Memory() int64 { return w.sample() }
+func (w *Worker) Memory() int64 { return w.sample().memory }
