@@ -10,11 +10,11 @@ import (
 // inUse are files that a worker opens by their paths.
 type inUse struct {
 	sums  *sums.Memo
-	files []checked
+	files []asChecked
 }
 
-// A checked is a file as it was when its sum was checked.
-type checked struct {
+// An asChecked is a file as it was when its sum was checked.
+type asChecked struct {
 	path, sum string
 	stamp     sums.Stamp
 }
@@ -47,7 +47,7 @@ func (s *Suite) use(ctx context.Context, p Planned) (inUse, error) {
 }
 
 func (used *inUse) add(ctx context.Context, path string) (sum string, err error) {
-	c := checked{path: path}
+	c := asChecked{path: path}
 	if c.sum, c.stamp, err = used.sums.Of(ctx, path); err == nil {
 		used.files = append(used.files, c)
 	}

@@ -48,6 +48,12 @@ type Stamp struct {
 	modified, changed int64  // ns since 1970: the content, and anything about the file
 }
 
+// content leaves out what also a second name of the file, or another owner, changes.
+func (s Stamp) content() Stamp {
+	s.changed = 0
+	return s
+}
+
 // Size is the file's, in bytes.
 func (s Stamp) Size() int64 { return s.size }
 
@@ -95,10 +101,10 @@ func (m *Memo) Of(ctx context.Context, path string) (sum string, stamp Stamp, er
 	if err != nil {
 		return "", stamp, err
 	}
-	if after != stamp {
+	if after.content() != stamp.content() {
 		return "", stamp, fmt.Errorf("%s: was changed while it was read; run again when nobody writes to it", path)
 	}
-	if m != nil && looked.Sub(time.Unix(0, stamp.changed)) > settled {
+	if m != nil && after == stamp && looked.Sub(time.Unix(0, stamp.changed)) > settled {
 		m.sums.Store(stamp, sum)
 	}
 	return sum, stamp, nil

@@ -185,7 +185,6 @@ func spinsOutOfReach(t *testing.T) {
 	assert.ErrorContains(t, w.Ping(t.Context()), "exit code 3")
 	pid := listed(t, pids)
 	require.Len(t, pid, 1)
-	assert.False(t, gone(pid[0]), "it lives on")
 	assert.Eventually(t, func() bool { return gone(pid[0]) }, time.Minute, 50*time.Millisecond, "it ends after 2 s of a processor")
 }
 
