@@ -107,5 +107,5 @@ func printable(s string) string {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(s, ""))
+	}, s)
 }

@@ -12,17 +12,29 @@ import (
 // endStrays ends what left the group of a worker that is gone, as a daemon does, and is still told by its environment: no
 // other process has this temporary folder in it. What has put on another environment can't be told from others.
 func endStrays(scratch string) {
+	for range 100 { // one may start another just behind a look, and needs a moment to end
+		if endSeen(scratch) == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// endSeen ends those that one look at all processes finds, and returns how many they are.
+func endSeen(scratch string) (ended int) {
 	proc, err := os.Open("/proc")
 	if err != nil {
-		return
+		return 0
 	}
 	defer proc.Close()
 	names, _ := proc.Readdirnames(-1) // those that could be read
 	for _, name := range names {
 		if pid, err := strconv.Atoi(name); err == nil && pid != os.Getpid() && isOf(pid, scratch) {
 			endStray(pid, scratch)
+			ended++
 		}
 	}
+	return ended
 }
 
 // isOf tells whether a process began with a temporary folder. Of another user's, or of one that is gone, it is false.
