@@ -140,7 +140,7 @@ func (p Page) Text(w io.Writer, style Style) {
 	list(flakyTitle+":", items...)
 	items = nil
 	for _, q := range p.quarantines() {
-		items = append(items, []string{q.row + ": " + q.term, q.does + ", " + q.cells, "owner " + q.owner + ", " + q.see})
+		items = append(items, []string{q.row + ": " + q.term, q.does + "; " + q.cells, "owner " + q.owner + ", " + q.see})
 	}
 	list(quarantineTitle+":", items...)
 	for _, r := range p.Unexpected() {
