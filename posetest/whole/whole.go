@@ -124,13 +124,19 @@ func create(dir, prefix string, mode fs.FileMode) (*os.File, error) {
 func fresh(open func() (*os.File, error)) (*os.File, error) {
 	for range 1000 {
 		f, err := open()
+		if err == errGone {
+			continue
+		}
 		if err != nil || claim(f) {
 			return f, err
 		}
 		f.Close()
 	}
-	return nil, errors.New("what is made here is removed at once")
+	return nil, errGone
 }
+
+// errGone says that what was just made is there no more.
+var errGone = errors.New("what is made here is removed at once")
 
 // A Folder is a temporary folder, of this process as long as that lives.
 type Folder struct {
@@ -148,7 +154,11 @@ func Temporary(dir, prefix string) (*Folder, error) {
 		if err != nil {
 			return nil, err
 		}
-		return os.Open(path)
+		f, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = errGone
+		}
+		return f, err
 	})
 	if err != nil {
 		return nil, err
