@@ -95,7 +95,7 @@ var bans = []ban{
 	{`\bgo (install|run|get)\b.*@`, ``, "it leaves go.mod and go.sum aside: make it a tool of tools/go.mod"},
 	{`\b(npm (i|install|ci|exec|pack)|npx|yarn|pnpm)\b`, ``, "what comes must be held to a sum"},
 	{`\b(curl|wget|Invoke-WebRequest)\b`, `sha256|SHA256`, "what comes must be held to a sum"},
-	{`\b(urlopen|urlretrieve|urllib\.request|httpx|requests\.get|attempt_download_asset)\b`, ``, "what comes must be held to a sum"},
+	{`\b(urlopen|urlretrieve|urllib\.request|httpx\.get|requests\.get|attempt_download_asset)\b`, ``, "what comes must be held to a sum"},
 	{`\bgit (clone|fetch|submodule)\b.*(://|@)`, ``, "what comes must be held to a commit"},
 	{`\bdocker (pull|run)\b|^\s*(FROM |(image|container):\s*)[\w./-]+(:[\w.-]+)?$`, `@sha256:`, "a tag can be moved to another image"},
 	{`\b(apt|apt-get|brew|choco|winget|dnf|apk) install\b`, ``, "what comes depends on the day"},
