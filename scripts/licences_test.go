@@ -30,7 +30,7 @@ var update = flag.Bool("update", false, "write docs/licences.md anew")
 // with their text. Another one is a decision of a person, and then a line here.
 var (
 	codeMay = []string{"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT"}
-	toolMay = append([]string{"MPL-2.0"}, codeMay...) // of tools that no one is given
+	toolMay = append([]string{"GPL-2.0-or-later", "MPL-2.0"}, codeMay...) // of tools that run here and that no one is given
 	dataMay = []string{"Apache-2.0", "BSD-3-Clause", "CC-BY-2.0", "CC0-1.0", "MIT", "public-domain"}
 )
 
