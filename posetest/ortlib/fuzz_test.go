@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/posetest/suite/posetest/sums"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -66,9 +67,9 @@ func FuzzWheel(f *testing.F) {
 		require.Len(t, unpacked, len(files))
 		for i, listed := range files {
 			assert.Equal(t, listed.Name, unpacked[i].Name(), "sorted by name")
-			sum, size, err := sumFile(t.Context(), filepath.Join(dir, listed.Name))
+			sum, size, err := sums.Of(t.Context(), filepath.Join(dir, listed.Name))
 			require.NoError(t, err)
-			assert.Equal(t, listed, file{listed.Name, size, sum})
+			assert.Equal(t, listed, sums.Entry{Name: listed.Name, Size: size, SHA256: sum})
 		}
 	})
 }
