@@ -211,7 +211,7 @@ func fillsItsFolder(t *testing.T) {
 	require.Len(t, lines, 3, "%s", out)
 	assert.Equal(t, "the worker left with exit code 4 during ping: no space left on device", lines[0])
 	assert.Equal(t, "left: 0", lines[1])
-	assert.Regexp(t, `^worker: private temporary folder: mkdir \S+: no space left on device$`, lines[2])
+	assert.Regexp(t, `^worker: private temporary folder: mkdir \S+: no space left on device; make room there, or set TMPDIR to a folder that can be written$`, lines[2])
 }
 
 func init() {

@@ -88,11 +88,13 @@ func TestTime(t *testing.T) {
 			}
 			require.NoError(t, err)
 			require.Len(t, samples, row.timing.Runs)
+			var cpu time.Duration
 			for _, s := range samples {
 				assert.Greater(t, s.Wall, 10*time.Microsecond)
 				assert.Less(t, s.Wall, 10*time.Second)
-				assert.Greater(t, s.CPU, 10*time.Microsecond)
+				cpu += s.CPU // a virtual processor that is stolen for all of a short run counts nothing of it
 			}
+			assert.Greater(t, cpu, 10*time.Microsecond)
 		})
 	}
 	require.NoError(t, w.Finish(t.Context()))
