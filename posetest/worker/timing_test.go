@@ -88,13 +88,11 @@ func TestTime(t *testing.T) {
 			}
 			require.NoError(t, err)
 			require.Len(t, samples, row.timing.Runs)
-			var cpu time.Duration
 			for _, s := range samples {
 				assert.Greater(t, s.Wall, 10*time.Microsecond)
 				assert.Less(t, s.Wall, 10*time.Second)
-				cpu += s.CPU // a virtual processor that is stolen for all of a short run counts nothing of it
+				assert.Greater(t, s.CPU, 10*time.Microsecond)
 			}
-			assert.Greater(t, cpu, 10*time.Microsecond)
 		})
 	}
 	require.NoError(t, w.Finish(t.Context()))
