@@ -20,10 +20,10 @@
 // is ended together with all that it started, and the [DeathError] names the limit. Its environment is closed, its working and
 // temporary folder its own, and removed with it.
 //
-//   - On Linux it has no network, its home is that folder, and should this process be gone, the kernel itself ends what uses up its
-//     processor time. A kernel that refuses the filter of the network is told of in the log, and the worker goes on.
+//   - On Linux it has no network, and its home is that folder. A kernel that refuses the filter of the network is told of in the
+//     log, and the worker goes on.
 //   - On macOS and Windows the network stays open, and HOME is the user's.
-//   - On macOS and Windows memory and processor time are looked at every 25 ms and not kept by the kernel, so that a peak
-//     between two looks is not seen.
-//   - On Unix what leaves the process group (setsid) can't be ended; on Linux the limit of processor time goes with it.
+//   - Memory and processor time are looked at every 25 ms. What happens between two looks is not seen, but for the peak of memory
+//     on Linux, and they are the worker's alone: what it starts is ended with it, and not limited.
+//   - On Unix what leaves the process group (setsid) can't be ended.
 package worker

@@ -29,7 +29,6 @@ func TestFaultsOnLinux(t *testing.T) {
 	t.Run("call the network", callsTheNetwork)
 	t.Run("call the network from native code", callsFromNativeCode)
 	t.Run("be refused the filter", refusedTheFilter)
-	t.Run("spin out of reach", spinsOutOfReach)
 	t.Run("fill its folder", fillsItsFolder)
 }
 
@@ -176,18 +175,6 @@ func refusedTheFilter(t *testing.T) {
 	assert.Contains(t, end.Tail[0], "operation not permitted")
 }
 
-// What has left the group keeps its limit of processor time.
-func spinsOutOfReach(t *testing.T) {
-	t.Attr("promise", childEnds)
-	t.Parallel()
-	pids := t.TempDir()
-	w := start(t, worker.Spec{CPU: 500 * time.Millisecond, Env: []string{"FAULT=spin out of reach", "PIDS=" + pids}})
-	assert.ErrorContains(t, w.Ping(t.Context()), "exit code 3")
-	pid := listed(t, pids)
-	require.Len(t, pid, 1)
-	assert.Eventually(t, func() bool { return gone(pid[0]) }, time.Minute, 50*time.Millisecond, "it ends after 2 s of a processor")
-}
-
 // A full disk costs a worker what it wanted to write, and the next its start; neither leaves anything there.
 func fillsItsFolder(t *testing.T) {
 	t.Attr("promise", clearError)
@@ -259,7 +246,7 @@ func misbehaveOn(fault string) {
 			os.Exit(5)
 		}
 		worker.ServeIfAsked()
-	case "call the network", "spin out of reach", "fill its folder":
+	case "call the network", "fill its folder":
 		replies := os.NewFile(3, "replies")
 		fmt.Fprintln(replies, `{"protocol":2}`)
 		bufio.NewReader(os.Stdin).ReadString('\n')
@@ -267,13 +254,6 @@ func misbehaveOn(fault string) {
 		switch fault {
 		case "call the network":
 			callOnThreads(os.Getenv("PORT"))
-		case "spin out of reach":
-			child := exec.Command(os.Args[0])
-			child.Env = append(os.Environ(), "FAULT=spin for good")
-			child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-			child.Start()
-			note(child.Process.Pid)
-			os.Exit(3)
 		case "fill its folder":
 			var err error
 			for i := 0; err == nil; i++ {
@@ -287,10 +267,6 @@ func misbehaveOn(fault string) {
 	case "call plainly":
 		fmt.Fprintln(os.Stderr, "a child: tcp4:", dial(os.Getenv("PORT")))
 		os.Exit(0)
-	case "spin for good":
-		for {
-			runtime.Gosched()
-		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,19 +20,6 @@ func (g *group) wait() {
 	unix.Kill(-g.cmd.Process.Pid, unix.SIGKILL)
 	g.cmd.Wait()
 	g.reaped = true
-}
-
-// backstop has the kernel end the worker, and each process that it starts, a second or two past the limit of processor time,
-// should this process be stopped or gone by then, or what was started have left the group. A limit that the kernel does not
-// take is watched all the same.
-func (g *group) backstop(limit time.Duration) {
-	var l unix.Rlimit
-	if unix.Prlimit(g.cmd.Process.Pid, unix.RLIMIT_CPU, nil, &l) != nil {
-		return
-	}
-	seconds := uint64((limit+time.Second-1)/time.Second) + 1
-	l.Cur, l.Max = min(l.Cur, seconds), min(l.Max, seconds) // at Max it is SIGKILL; SIGXCPU before that would be no clear end
-	unix.Prlimit(g.cmd.Process.Pid, unix.RLIMIT_CPU, &l, nil)
 }
 
 // memory reads what the kernel itself counts of the process. (The peak of getrusage starts with the parent's memory,

@@ -3,8 +3,6 @@
 package worker
 
 import (
-	"time"
-
 	"github.com/shirou/gopsutil/v4/process"
 	"golang.org/x/sys/unix"
 )
@@ -18,9 +16,6 @@ func (g *group) wait() {
 	unix.Kill(-g.cmd.Process.Pid, unix.SIGKILL)
 	g.reaped = true
 }
-
-// backstop is not here: only Linux lets one process limit another.
-func (g *group) backstop(time.Duration) {}
 
 func memory(pid int) (now, peak int64) {
 	p := process.Process{Pid: int32(pid)}

@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"sync"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"github.com/shirou/gopsutil/v4/process"
@@ -85,9 +84,6 @@ func (g *group) usage() (u usage) {
 	u.cpu = cpuTimeOf(g.cmd.Process.Pid)
 	return u
 }
-
-// backstop is not here: a job's own limit counts no time of the system, and says nothing of why it ended a process.
-func (g *group) backstop(time.Duration) {}
 
 // endSelf ends this process; its job ends what it started.
 func endSelf() { os.Exit(killed) }

@@ -189,7 +189,6 @@ func (w *Worker) start() (err error) {
 	if w.group, err = startGroup(cmd); err != nil {
 		return err
 	}
-	w.group.backstop(w.spec.CPU)
 	w.in = ours[0]
 	go func() {
 		defer ours[1].Close()
@@ -256,7 +255,8 @@ func (w *Worker) sample() usage {
 	return u
 }
 
-// over is the limit that the worker has passed, "" if none.
+// over is the limit that the worker has passed, "" if none. The kernel's own limit of processor time (RLIMIT_CPU) would make the
+// clock of a process's time as coarse as its ticks, 4 ms, and with it the times of short runs.
 func (w *Worker) over(u usage) string {
 	switch {
 	case u.memory > w.spec.Memory:
@@ -340,8 +340,6 @@ func (w *Worker) death(during string, why error) error {
 	d := observe.Death{During: during, Log: end.Tail}
 	if limit := w.limit.Load(); limit != nil {
 		d.Limit = *limit
-	} else if limit := w.over(usage{cpu: end.CPU}); limit != "" && end.Signal == killedHard { // the kernel was faster than we
-		d.Limit = limit
 	} else if breach != nil {
 		d.Breach = breach.Error()
 	} else if d.Signal = end.Signal; d.Signal == "" {
@@ -446,9 +444,6 @@ func (w *Worker) Close() End {
 
 // grace is what a worker has to end by itself.
 const grace = 2 * time.Second
-
-// killedHard is the signal by which the kernel ends what is past a limit that nothing may go on after.
-const killedHard = "SIGKILL"
 
 // goFatal is the exit code of the Go runtime after a fatal signal, which it reports in the log.
 const goFatal = 2
