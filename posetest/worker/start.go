@@ -39,6 +39,7 @@ func (e *DeathError) TimedOut() bool { return strings.HasPrefix(e.Limit, "time "
 // A Worker is one process with one runtime. It is for one goroutine.
 type Worker struct {
 	spec    Spec
+	itself  bool // its program is the running one
 	group   *group
 	scratch string
 	in      *os.File
@@ -69,7 +70,8 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 	if os.Getenv(env) != "" {
 		return nil, errors.New("a worker can't start workers; call worker.ServeIfAsked (or posetest.Main) first thing in main or TestMain")
 	}
-	if spec.Program == "" {
+	itself := spec.Program == ""
+	if itself {
 		program, err := os.Executable()
 		if err != nil {
 			return nil, fmt.Errorf("worker: find the running program: %w", err)
@@ -83,7 +85,7 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker: private temporary folder: %w", err)
 	}
-	w := &Worker{spec: spec, scratch: scratch, replies: make(chan reply), log: make(chan Log, 1),
+	w := &Worker{spec: spec, itself: itself, scratch: scratch, replies: make(chan reply), log: make(chan Log, 1),
 		closing: make(chan struct{}), ended: make(chan struct{})}
 	if err := w.start(); err != nil {
 		os.RemoveAll(scratch)
@@ -159,6 +161,9 @@ func (w *Worker) start() (err error) {
 		}
 	}
 	cmd := exec.Command(w.spec.Program, w.spec.Args...)
+	if w.itself {
+		cmd.Path = runningProgram(cmd.Path)
+	}
 	cmd.Env = w.environment()
 	cmd.Dir = w.scratch
 	cmd.Stdin, cmd.Stderr = theirs[0], theirs[1]
