@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -27,6 +28,31 @@ func runtimeFaults(t *testing.T) {
 	h.addWhole(t, "healthy")
 	refusedRuntimes(t, s, h, whole)
 	usedRuntimes(t, s, h, whole)
+	t.Run("fault=program-replaced", func(t *testing.T) { replacedProgram(t, h, whole) })
+}
+
+// replacedProgram is a suite whose own program is another one by the time that it starts workers, as when somebody builds it
+// anew: the workers are of the program that runs.
+func replacedProgram(t *testing.T, h *faultyHouse, library string) {
+	t.Attr("promise", noneLost)
+	const variable = "POSETEST_TEST_REPLACE"
+	if path := os.Getenv(variable); path != "" {
+		require.NoError(t, os.Remove(path))
+		require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\necho another program\n"), 0o755))
+		p, o := planAndRun(t, h.config(t, library), nil).of(t, "healthy", "cpu")
+		require.NoError(t, healthy(p, o))
+		return
+	}
+	program, err := os.Executable()
+	require.NoError(t, err)
+	copied := filepath.Join(t.TempDir(), "posetest.test")
+	linkTo(t, program, copied)
+	require.NoError(t, os.Chmod(copied, 0o755))
+	cmd := exec.Command(copied, "-test.v", "-test.run=^TestFaults$/^in=runtime$/^fault=program-replaced$")
+	cmd.Env = append(os.Environ(), variable+"="+copied)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	assert.Contains(t, string(out), "--- PASS: TestFaults/in=runtime/fault=program-replaced")
 }
 
 // refusedRuntimes are told in the plan, and nothing runs.

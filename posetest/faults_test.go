@@ -143,7 +143,9 @@ func providerFaults(t *testing.T) {
 
 	t.Run("fault=all-at-once", func(t *testing.T) { together(t, all, providerTable) })
 	t.Run("fault=all-hang-at-once", func(t *testing.T) { together(t, hung, hangTable) })
-	still := func() bool { return openFiles(t) > files || runtime.NumGoroutine() > goroutines || len(children(t, tmp)) > 0 }
+	still := func() bool {
+		return openFiles(t) > files || runtime.NumGoroutine() > goroutines || len(children(t, tmp)) > 0
+	}
 	for begin := time.Now(); still() && time.Since(begin) < 5*time.Second; {
 		time.Sleep(20 * time.Millisecond) // the last are on their way out
 	}

@@ -54,6 +54,7 @@ const (
 // A Worker is one process with one runtime. It is for one goroutine.
 type Worker struct {
 	spec    Spec
+	itself  bool // its program is the running one
 	group   *group
 	scratch *whole.Folder
 	in      *os.File
@@ -84,7 +85,8 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 	if os.Getenv(env) != "" {
 		return nil, errors.New("a worker can't start workers; call worker.ServeIfAsked (or posetest.Main) first thing in main or TestMain")
 	}
-	if spec.Program == "" {
+	itself := spec.Program == ""
+	if itself {
 		program, err := os.Executable()
 		if err != nil {
 			return nil, fmt.Errorf("worker: find the running program: %w", err)
@@ -99,7 +101,7 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker: private temporary folder: %w; make room there, or set TMPDIR to a folder that can be written", err)
 	}
-	w := &Worker{spec: spec, scratch: scratch, replies: make(chan reply), log: make(chan Log, 1),
+	w := &Worker{spec: spec, itself: itself, scratch: scratch, replies: make(chan reply), log: make(chan Log, 1),
 		closing: make(chan struct{}), ended: make(chan struct{})}
 	if err := w.start(); err != nil {
 		scratch.Remove()
@@ -182,6 +184,9 @@ func (w *Worker) start() (err error) {
 		}
 	}
 	cmd := exec.Command(w.spec.Program, w.spec.Args...)
+	if w.itself {
+		cmd.Path = runningProgram(cmd.Path)
+	}
 	cmd.Env = w.environment()
 	cmd.Dir = w.scratch.Path
 	cmd.Stdin, cmd.Stderr = theirs[0], theirs[1]
