@@ -42,10 +42,12 @@ func ParseWords(text string, base Words) (Words, error) {
 	}
 	parts := func(r rune) bool { return r == '/' || r == ' ' }
 	rest, program, has := strings.Cut(text, "program=")
-	if has && rest != "" && !parts(rune(rest[len(rest)-1])) {
+	switch {
+	case has && program == "":
+		return nil, fmt.Errorf("%q must name a program behind program=", text)
+	case has && rest != "" && !parts(rune(rest[len(rest)-1])):
 		return nil, fmt.Errorf("%q must part its words by /, that of the program among them", text)
-	}
-	if has {
+	case has:
 		words["program"] = program
 	}
 	for _, part := range strings.FieldsFunc(rest, parts) {

@@ -39,6 +39,8 @@ func FuzzParseWords(f *testing.F) {
 func TestParseWordsParts(t *testing.T) {
 	_, err := ParseWords("model=myprogram=x", nil)
 	assert.ErrorContains(t, err, "must part its words by /")
+	_, err = ParseWords("model=m/program=", nil)
+	assert.ErrorContains(t, err, "must name a program")
 	words, err := ParseWords("model=m program=/opt/program=x", nil)
 	require.NoError(t, err)
 	assert.Equal(t, Words{"model": "m", "program": "/opt/program=x"}, words)

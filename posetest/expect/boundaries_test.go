@@ -161,6 +161,22 @@ func TestInferDetails(t *testing.T) {
 	assert.ErrorContains(t, judge.Infer(seen(1, 0.9)), "it is better than expected: correct finds in support.toml:2")
 }
 
+// A photograph that says nothing hides none of those behind it.
+func TestFoundLooksAtAllPhotographs(t *testing.T) {
+	broken := seen(3, 0.1)
+	broken.Photos[0].Error = "boom"
+	finds, details := expect.Found(broken, false)
+	assert.Equal(t, expect.NotRun, finds)
+	assert.Len(t, details, 3, "the one that was not run, and two in which nobody is found")
+	several := seen(2, 0.1)
+	several.Photos[0].People = 3
+	several.Photos[0].Persons[0].Keypoints[0].X = 1e4 // beyond the image
+	finds, details = expect.Found(several, true)
+	assert.Equal(t, expect.Nobody, finds)
+	assert.Len(t, details, 1, "a model of one person is not asked of three, and is asked of the next")
+	assert.Contains(t, details[0], "photo1: ")
+}
+
 func TestAPSlackToTheBit(t *testing.T) {
 	want := 0.46
 	judge := expect.Judge{Row: expect.Row{AP: map[string]float64{"fp32": want}}}
@@ -185,6 +201,19 @@ func TestRemedies(t *testing.T) {
 	other := fails()
 	other.Failure.Op = "MatMulInteger"
 	assert.ErrorContains(t, judge.Load(other), "parsed op, opset, node: got MatMulInteger(10)")
+}
+
+// The bar of a cell is found behind those of others.
+func TestSpeedsMatchTheSecond(t *testing.T) {
+	other := strings.Replace(goodSpeed, `isa = "vnni"`, `isa = "avx2"`, 1)
+	speeds, err := expect.ParseSpeeds([]byte(other+strings.Replace(goodSpeed, "1.2", "1.3", 1)), "support.toml")
+	require.NoError(t, err)
+	p := place("movenet-lightning", "int8-qdq", "cpu", "1.32.0")
+	p.ISA = "vnni"
+	bar, has, err := speeds.Match(p)
+	require.NoError(t, err)
+	assert.True(t, has)
+	assert.Equal(t, 1.3, bar.AtLeast)
 }
 
 // A row that is not steady, or of which nothing is known to load, is no support of a bar of speed.

@@ -105,6 +105,20 @@ func TestCompareToTheBit(t *testing.T) {
 	}
 }
 
+// A person who is missing hides no other, nor a joint that the golden does not see those behind it; each is named.
+func TestCompareGoesOn(t *testing.T) {
+	p, far := stand(100, 100), stand(500, 100)
+	err := golden.Compare([]pose.Person{move(far, 9, 3, 0)}, []pose.Person{p, far}, golden.Tolerance{})
+	assert.ErrorContains(t, err, "person 1 (box 100,100 to 200,300) is missing")
+	assert.ErrorContains(t, err, "person 2 (box 500,100 to 600,300) left_wrist: got")
+	unseen := change(p, func(p *pose.Person) { p.Keypoints[3].Score = 0.1 })
+	assert.ErrorContains(t, golden.Compare([]pose.Person{move(unseen, 9, 3, 0)}, []pose.Person{unseen}, golden.Tolerance{}), "left_wrist: got")
+	dim := change(far, func(p *pose.Person) { p.Keypoints[9].Score = 0.5; p.Score = 0.5 })
+	err = golden.Compare([]pose.Person{p, dim}, []pose.Person{p, far}, golden.Tolerance{})
+	assert.ErrorContains(t, err, "person 2 (box 500,100 to 600,300) left_wrist: score 0.500, want 0.800")
+	assert.ErrorContains(t, err, "person 2 (box 500,100 to 600,300): score 0.500, want 0.900")
+}
+
 // What a file may just hold, and what it may not.
 func TestParseLimits(t *testing.T) {
 	nose := func(x float64) error {
@@ -200,6 +214,15 @@ func TestUpdateTells(t *testing.T) {
 	require.Len(t, c.Details, 1, "%v", c.Details)
 	assert.Regexp(t, `^band: person 1 \(box 100,100 to 200,300\): OKS 1 - 0\.0\d+, furthest nose by 3\.00 px$`, c.Details[0])
 	assert.Equal(t, filepath.Join(store.Dir, "m", "int8", "cpu@1.23.2.avx2.json"), c.Path)
+
+	// Who is gone hides no other.
+	c, err = store.Update(observation(move(same, 9, 6, 8)), golden.Tolerance{})
+	require.NoError(t, err)
+	require.Len(t, c.Details, 2, "%v", c.Details)
+	assert.Equal(t, "band: person 1 (box 100,100 to 200,300) is gone", c.Details[0])
+	assert.Contains(t, c.Details[1], "band: person 2 (box 500,100 to 600,300): OKS 1 - 0.")
+	_, err = store.Update(observation(moved, same), golden.Tolerance{})
+	require.NoError(t, err)
 
 	// Another photograph of the same name is told, too.
 	other := observation(moved, same)
