@@ -537,5 +537,7 @@ func TestInstallReal(t *testing.T) {
 	got, err := providers(filepath.Dir(library), filepath.Base(library), files)
 	require.NoError(t, err)
 	require.Equal(t, smallest.Platforms[machine].Providers, got)
-	require.Equal(t, smallest.Platforms[machine].FilesSHA256, unpacked(t, filepath.Dir(library)).SHA256())
+	if want := smallest.Platforms[machine].FilesSHA256; want != "" {
+		require.Equal(t, want, unpacked(t, filepath.Dir(library)).SHA256())
+	}
 }

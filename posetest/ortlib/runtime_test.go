@@ -73,6 +73,9 @@ func TestKnown(t *testing.T) {
 				}
 			}
 			assert.Equal(t, want, p.Providers, "%s on %s", r, name)
+			if name == "linux/amd64" && r.Needs == "" { // where the matrix is verified
+				assert.NotEmpty(t, p.FilesSHA256, "%s on %s; `posetest runtime pin` takes it", r, name)
+			}
 		}
 	}
 	four, two := []string{"darwin/arm64", "linux/amd64", "linux/arm64", "windows/amd64"}, []string{"linux/amd64", "windows/amd64"}
