@@ -45,10 +45,10 @@ func (r Row) Term(today time.Time) string {
 	switch {
 	case today.IsZero():
 		return fmt.Sprintf("until %s", r.Until)
-	case days == 0:
-		return fmt.Sprintf("until %s, which is today", r.Until)
 	case days < 0:
 		return fmt.Sprintf("until %s, which was %s ago", r.Until, inDays(-days))
+	case days == 0:
+		return fmt.Sprintf("until %s, which is today", r.Until)
 	}
 	return fmt.Sprintf("until %s, %s left", r.Until, inDays(days))
 }

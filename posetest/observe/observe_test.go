@@ -152,6 +152,7 @@ func TestReadRefuses(t *testing.T) {
 		{"a variant without what its outcome needs", with(`"outcome":"crashes","death":{"during":"open","signal":"SIGSEGV"}`, `"outcome":"crashes"`), `a variant of it: outcome "crashes" lacks its death`},
 		{"a variant of no outcome", with(`"times":3,"outcome":"crashes"`, `"times":3,"outcome":""`), `a variant of it: outcome "" is none of`},
 		{"variants of another observation", with(`"outcome":"fails","failure":{"message":"Load`, `"outcome":"loads","failure":{"message":"Load`), `its outcome is "loads", and that of its first variant "fails"`},
+		{"a single variant of another observation", strings.Replace(bare(observe.Loads), `"start_ns"`, `"variants":[{"times":1,"outcome":"unavailable","failure":{"message":"a"}}],"start_ns"`, 1), `its outcome is "loads", and that of its first variant "unavailable"`},
 		{"a cell twice, as when a shard is merged twice", line + line, "matrix.jsonl:3: cell model=yolov8n-pose/precision=int8-qdq/provider=cpu/ort=1.23.2 stands on line 2 already, of linux/amd64 vnni, too; remove one of the lines"},
 	} {
 		t.Run(row.why, func(t *testing.T) {
