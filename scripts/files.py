@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -28,7 +27,6 @@ def replace(path: Path, content: bytes) -> None:
             os.chmod(file.name, 0o644)
             os.replace(file.name, path)
         except BaseException:
-            with contextlib.suppress(OSError):  # what is left to write has no room either
-                file.close()  # Windows removes no open file
+            file.close()  # Windows removes no open file
             os.unlink(file.name)
             raise

@@ -102,6 +102,12 @@ func fromAnotherTime(t *testing.T) {
 			_, err = g.Install(t.Context(), g.runtime)
 			require.NoError(t, err)
 			assert.Len(t, g.calls(), 1, "what is whole is not installed again")
+
+			require.NoError(t, os.MkdirAll(filepath.Dir(half), 0o755)) // by one that was killed before it had tidied up
+			timeless()
+			_, err = g.Install(t.Context(), g.runtime)
+			require.NoError(t, err)
+			assert.NoDirExists(t, dir+".staging")
 		})
 	}
 }
