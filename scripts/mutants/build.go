@@ -143,7 +143,7 @@ func (b *built) test() ([]result, error) {
 	if got, out := b.run(0, 10*time.Minute); got != lived {
 		return nil, errors.New("the tests fail without any mutant\n" + out)
 	}
-	limit := 10*time.Second + 20*time.Since(begin)
+	limit := 10*time.Second + 5*time.Since(begin)
 	results := make([]result, len(b.mutants))
 	var group errgroup.Group
 	group.SetLimit(runtime.NumCPU())
