@@ -3,7 +3,7 @@
 BIN := bin/posetest$(if $(filter Windows_NT,$(OS)),.exe)
 GO_TEST_FLAGS ?= -timeout 30m
 
-.PHONY: help report test junit merge newest readme page bench gate gate-selftest claims scaling models yolo lint clean $(BIN)
+.PHONY: help report test junit merge newest readme page bench gate gate-selftest claims scaling models yolo faults soak determinism fuzz mutants licences vuln reproducible dist sums publish lint clean $(BIN)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -68,16 +68,51 @@ USER_CACHE = $(if $(filter Darwin,$(shell uname)),$(HOME)/Library/Caches,$(or $(
 YOLO = $(or $(POSETEST_CACHE),$(USER_CACHE)/posetest)
 yolo: ## bring YOLOv8n-pose with Ultralytics' own exporter, into the cache
 	python3 -m venv $(YOLO)/ultralytics
-	$(YOLO)/ultralytics/bin/python -m pip install --quiet ultralytics==8.4.190 onnx==1.19.1 onnxslim==0.1.98
-	cd $(YOLO)/ultralytics && bin/yolo export model=yolov8n-pose.pt format=onnx opset=17
-	mkdir -p $(YOLO)/models && mv $(YOLO)/ultralytics/yolov8n-pose.onnx $(YOLO)/models/
+	$(YOLO)/ultralytics/bin/python -m pip install --quiet --require-hashes -r scripts/requirements-yolo.txt
+	$(YOLO)/ultralytics/bin/python scripts/export_yolo.py --out $(YOLO)/models
 
-lint: ## gofmt, vet, staticcheck, actionlint, and which package may import which
+faults: models ## try every fault as often as docs/reliability.md says, and write its table; takes half an hour
+	@POSETEST_FULL=1 go test -json -count=1 -timeout 90m -run TestFaults ./... | python3 scripts/faults.py docs/reliability.md
+
+soak: ## start and end 5,000 workers, and run a session 100,000 times; takes half an hour
+	POSETEST_FULL=1 go test -count=1 -timeout 90m -v -run TestSoak ./posetest
+
+determinism: ## 20 shuffled runs give the same bytes, under the race detector
+	POSETEST_FULL=1 go test -count=1 -race -timeout 60m -run TestDeterminism ./posetest
+
+FUZZTIME ?= 1m
+fuzz: ## fuzz everything that parses, each target for FUZZTIME
+	@scripts/fuzz $(FUZZTIME)
+
+mutants: ## change the deciding packages an operator at a time: does a test fail?
+	@go run ./scripts/mutants $(MUTANTS)
+
+licences: ## look up the licence of every module, and write docs/licences.md
+	go test -run TestLicences ./scripts -update
+
+VULNDB ?= https://vuln.go.dev
+vuln: ## look for known vulnerabilities in what the command and the tests call; VULNDB=file:///… takes a copy of the database
+	go tool -modfile=tools/go.mod govulncheck -db $(VULNDB) -test ./...
+
+reproducible: ## build the command twice, with other folders and caches, and compare the bytes; takes some minutes
+	@scripts/reproducible
+
+dist: ## build the command for this machine as a release has it, with bill of materials and licences, into dist/
+	@scripts/dist
+
+sums: ## write the sums of dist/ into dist/SHA256SUMS
+	@cd dist && sha256sum posetest_* >SHA256SUMS && cat SHA256SUMS
+
+publish: sums ## make a GitHub release of dist/, of the tag in GITHUB_REF_NAME
+	gh release create "$(GITHUB_REF_NAME)" --verify-tag --generate-notes dist/*
+
+lint: ## gofmt, vet, staticcheck, actionlint, which package may import which, pins and licences
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
 	go tool actionlint .github/workflows/*.yml
 	go test -run 'TestImports|TestTable|TestWorkflows|TestReadmeSaysWhatIsAvailable' ./posetest
+	go test ./scripts
 
 clean: ## remove what was built here; the cache stays
-	rm -rf bin report
+	rm -rf bin dist report

@@ -317,26 +317,23 @@ func (m *mutants) observe(t *testing.T, n int, text func(int) []byte) map[observ
 
 // swappedModel is another one when its cell runs: nobody is told that the planned one finds people.
 func swappedModel(t *testing.T, library string) {
-	t.Attr("promise", clearError)
+	t.Attr("promise", noneLost)
 	h := newFaultyHouse(t)
 	h.addWhole(t, "healthy")
 	path := h.addWhole(t, "swapped")
-	s := posetest.New(h.config(t, library))
-	plan, err := s.Plan(t.Context(), t.Output())
-	require.NoError(t, err)
-	copyOf(t, "../models/movenet-lightning-int8-qdq.onnx", path+".new")
-	require.NoError(t, os.Rename(path+".new", path))
-	for _, p := range plan.Cells {
-		o, err := s.Observe(t.Context(), p)
-		if p.Cell.Model == "healthy" {
-			require.NoError(t, err)
-			assert.NoError(t, healthy(p, o))
-			continue
-		}
-		require.ErrorIs(t, err, posetest.ErrSetup)
-		assert.ErrorContains(t, err, path)
-		assert.ErrorContains(t, err, "it is another model by now")
-	}
+	r := planAndRun(t, h.config(t, library), func(*posetest.Plan) {
+		copyOf(t, "../models/movenet-lightning-int8-qdq.onnx", path+".new")
+		require.NoError(t, os.Rename(path+".new", path))
+	})
+	var unobserved *posetest.UnobservedError
+	require.ErrorAs(t, r.err, &unobserved)
+	require.Len(t, unobserved.Errs, 1)
+	require.ErrorIs(t, r.err, posetest.ErrSetup)
+	assert.ErrorContains(t, r.err, path)
+	assert.ErrorContains(t, r.err, "it is another model by now")
+	require.Len(t, r.seen, 1, "the other cell is not lost")
+	require.Len(t, r.plan.Cells, 1)
+	assert.NoError(t, healthy(r.plan.Cells[0], r.seen[0]))
 }
 
 // tinyModels are not refused: the same model as those above, with nothing wrong about where its weights are.

@@ -223,22 +223,53 @@ func (s *Suite) openSide(ctx context.Context, w *worker.Worker, p Side, o *obser
 	return started, err
 }
 
+// An UnobservedError says of which cells nothing could be observed, and why.
+type UnobservedError struct{ Errs []error }
+
+func (e *UnobservedError) Error() string {
+	if n := len(e.Errs); n > 1 {
+		return fmt.Sprintf("%v (and so %d more cells)", e.Errs[0], n-1)
+	}
+	return e.Errs[0].Error()
+}
+
+// Unwrap returns all of the errors.
+func (e *UnobservedError) Unwrap() []error { return e.Errs }
+
 // Run observes all cells, as many at a time as the configuration says, and returns them in the order of the plan. Each
-// done is told of a cell that is finished; it may be called from several goroutines.
+// done is told of a cell that is finished; it may be called from several goroutines. A cell of which nothing can be observed costs
+// no other one: it is left out of the plan and of what Run returns, beside an [UnobservedError].
 func (s *Suite) Run(ctx context.Context, plan *Plan, done func(Planned)) ([]observe.Observation, error) {
-	all := make([]observe.Observation, len(plan.Cells))
+	all, errs := make([]observe.Observation, len(plan.Cells)), make([]error, len(plan.Cells))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.cfg.Workers)
 	for i, p := range plan.Cells {
-		group.Go(func() (err error) {
-			all[i], err = s.Observe(ctx, p)
-			if err == nil {
-				done(p)
+		group.Go(func() error {
+			if all[i], errs[i] = s.Observe(ctx, p); ctx.Err() != nil {
+				return context.Cause(ctx)
 			}
-			return err
+			done(p)
+			return nil
 		})
 	}
-	return all, group.Wait()
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var seen []observe.Observation
+	var cells []Planned
+	var unobserved UnobservedError
+	for i, p := range plan.Cells {
+		if errs[i] != nil {
+			unobserved.Errs = append(unobserved.Errs, errs[i])
+			continue
+		}
+		seen, cells = append(seen, all[i]), append(cells, p)
+	}
+	plan.Cells = cells
+	if len(unobserved.Errs) > 0 {
+		return seen, &unobserved
+	}
+	return seen, nil
 }
 
 // walls are the times on the clock.

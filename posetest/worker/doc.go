@@ -25,5 +25,5 @@
 //   - On macOS and Windows the network stays open, and HOME is the user's.
 //   - Memory and processor time are looked at every 25 ms. What happens between two looks is not seen, but for the peak of memory
 //     on Linux, and they are the worker's alone: what it starts is ended with it, and not limited.
-//   - On Unix what leaves the process group (setsid) can't be ended.
+//   - What leaves the process group (setsid) is ended on Linux, where its environment tells whose it is; on macOS it can't be.
 package worker

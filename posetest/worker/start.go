@@ -97,7 +97,7 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 	spec.CPU = orDefault(spec.CPU, 24*time.Hour*time.Duration(runtime.NumCPU())) // COCO's 5,000 photographs take an hour
 	spec.Memory = orDefault(spec.Memory, 4<<30)
 
-	scratch, err := whole.Temporary("", "posetest-worker-")
+	scratch, err := whole.Temporary("", "posetest-run-")
 	if err != nil {
 		return nil, fmt.Errorf("worker: private temporary folder: %w; make room there, or set TMPDIR to a folder that can be written", err)
 	}

@@ -262,7 +262,7 @@ func TestEnvironmentIsClosed(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	w := start(t, worker.Spec{Env: []string{"FAULT=tell the environment"}, Environ: []string{"SECRET=token", "PATH=/bin", "HOME=/home/me",
 		"ORT_LOAD_CONFIG_FROM_MODEL=1", "OPENVINO_LOG_LEVEL=5", "LD_PRELOAD=/evil.so", "PYTHONPATH=/evil", "HTTPS_PROXY=http://proxy", "POSETEST_CACHE=/cache", "TMPDIR=/elsewhere"}})
-	scratch, err := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "posetest-worker-*"))
+	scratch, err := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "posetest-run-*"))
 	require.NoError(t, err)
 	require.Len(t, scratch, 1)
 	require.Error(t, w.Ping(t.Context()))

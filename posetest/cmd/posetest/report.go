@@ -157,7 +157,14 @@ func runReport(cmd *cobra.Command, cfg posetest.Config, r reporting) error {
 	bar := newBar(len(plan.Cells), "cells")
 	all, err := suite.Run(ctx, plan, func(p posetest.Planned) { bar.step(p.Model.ID + " " + p.Precision + " " + p.Provider + "@" + p.ORT) })
 	bar.stop()
-	if err != nil {
+	var unobserved *posetest.UnobservedError
+	if errors.As(err, &unobserved) {
+		part.Cells = len(all)
+		for _, err := range unobserved.Errs {
+			part.Missing = append(part.Missing, err.Error())
+		}
+	}
+	if err != nil && len(all) == 0 {
 		return err
 	}
 	wall := time.Since(begin)
@@ -172,6 +179,9 @@ func runReport(cmd *cobra.Command, cfg posetest.Config, r reporting) error {
 	err = present(cmd.OutOrStdout(), suite.Config(), observe.Set{Parts: []observe.Part{part}, Observations: all}, r.before, r.out, r.readme)
 	if err == nil || errors.Is(err, errRegression) {
 		fmt.Fprintf(os.Stderr, "%s\n", efficiency(all, wall, suite.Config().Workers))
+	}
+	if unobserved != nil && (err == nil || errors.Is(err, errRegression)) {
+		return unobserved
 	}
 	return err
 }
