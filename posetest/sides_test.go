@@ -1,7 +1,6 @@
 package posetest
 
 import (
-	"bytes"
 	"io"
 	"os"
 	"os/exec"
@@ -9,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/posetest/suite/posetest/catalog"
 	"github.com/posetest/suite/posetest/expect"
 	"github.com/posetest/suite/posetest/measure"
 	"github.com/stretchr/testify/assert"
@@ -83,7 +83,7 @@ func TestSide(t *testing.T) {
 	}
 }
 
-// A commit's program is built once, and run only as it was built.
+// A commit's program is run only as it was built: what lies there has no sum, and is replaced if it is another.
 func TestBuildCommit(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"go.mod": "module m\n", "posetest/cmd/posetest/main.go": "package main\n\nfunc main() {}\n"} {
@@ -97,25 +97,28 @@ func TestBuildCommit(t *testing.T) {
 	}
 	s := New(Config{})
 	s.cfg.Dir, s.cfg.Cache = dir, t.TempDir()
-	program := ""
+	program, was := "", ""
 	for _, row := range []struct {
 		why    string
 		change func(program string) error
-		built  bool
 	}{
-		{"it is not there", func(string) error { return nil }, true},
-		{"it is there", func(string) error { return nil }, false},
-		{"it was damaged", func(program string) error { return os.Truncate(program, 1000) }, true},
-		{"it is of a version that kept no sum", func(program string) error { return os.Remove(program + ".sha256") }, true},
+		{"it is not there", func(string) error { return nil }},
+		{"it is there", func(string) error { return nil }},
+		{"it was damaged", func(program string) error { return os.Truncate(program, 1000) }},
+		{"it was swapped", func(program string) error { return os.WriteFile(program, []byte("#!/bin/false\n"), 0o755) }},
 	} {
 		if program != "" {
 			require.NoError(t, row.change(program))
 		}
-		var log bytes.Buffer
 		var err error
-		program, _, err = s.BuildCommit(t.Context(), "HEAD", &log)
+		program, _, err = s.BuildCommit(t.Context(), "HEAD", t.Output())
 		require.NoError(t, err, row.why)
-		assert.Equal(t, row.built, log.Len() > 0, "%s: %s", row.why, log.String())
+		sum, err := catalog.Sum(program)
+		require.NoError(t, err)
+		if was == "" {
+			was = sum
+		}
+		assert.Equal(t, was, sum, row.why)
 		require.NoError(t, exec.Command(program).Run(), row.why)
 	}
 }

@@ -41,8 +41,12 @@ func Tree(ctx context.Context, dir string) (List, error) {
 
 // look lists a folder without sums, sorted by name.
 func look(dir string, ignore func(name string) bool) (List, error) {
+	dir, err := filepath.EvalSymlinks(dir) // the folder itself may be reached by a link, such as one out of a cache
+	if err != nil {
+		return nil, err
+	}
 	var list List
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
