@@ -183,7 +183,7 @@ const (
 
 // serves is for how many rounds workers serve that took so long to get ready: for 4, or as long as that took, but not for
 // more than 10. Processes are lucky as a whole by up to 1 %, so that the more of them there are, the less that counts;
-// with ten rounds each, one gate of two hundred without a change alarmed.
+// with ten rounds each, one gate of 184 without a change alarmed (docs/gate-power.md).
 func serves(ready, round time.Duration) int { return int(min(max(ready/round, 4), 10)) }
 
 // rounds are some of them with the same workers, at most n.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/posetest/suite/posetest"
+	"github.com/posetest/suite/posetest/faulttest"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/pose"
 	"github.com/stretchr/testify/assert"
@@ -50,10 +51,7 @@ func determines(p posetest.Planned) bool {
 // many others, and on however many threads of this process. POSETEST_FULL=1 makes 20 runs of it.
 func TestDeterminism(t *testing.T) {
 	t.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0")) // under -race each worker would sleep for a second at its end
-	runs := 3
-	if os.Getenv("POSETEST_FULL") == "1" {
-		runs = 20
-	}
+	runs := faulttest.Times(3, 20)
 	first := runDetermined(t, 0)
 	requireAll(t, first)
 	want := pages(t, first)

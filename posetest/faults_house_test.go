@@ -23,14 +23,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ofFaults is ci, or full where POSETEST_FULL=1 asks for the counts that take long.
-func ofFaults(ci, full int) int {
-	if os.Getenv("POSETEST_FULL") == "1" {
-		return full
-	}
-	return ci
-}
-
 const moveNet = "../models/movenet-lightning.onnx"
 
 // A faultyHouse is a catalogue of models for faults, with one photograph of one person.

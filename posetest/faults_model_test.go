@@ -19,6 +19,7 @@ import (
 	"github.com/posetest/suite/posetest"
 	"github.com/posetest/suite/posetest/catalog"
 	"github.com/posetest/suite/posetest/diagnose"
+	"github.com/posetest/suite/posetest/faulttest"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/onnx"
 	"github.com/stretchr/testify/assert"
@@ -186,7 +187,7 @@ func cutModels(t *testing.T, library string) {
 			require.ErrorAs(t, read(path), &format, "cut at %d of 64", i)
 		}
 	}
-	every := ofFaults(8, 1)
+	every := faulttest.Times(8, 1)
 	models := newMutants(t, library)
 	outcomes := models.observe(t, 64/every, func(i int) []byte { return text[:len(text)*i*every/64] })
 	assert.Zero(t, outcomes[observe.Loads], "a cut model loads: %v", outcomes)
@@ -221,7 +222,7 @@ func mutatedModels(t *testing.T, library string) {
 	assert.Greater(t, refused, len(mutants)/20, "mutations matter")
 	assert.Less(t, refused, len(mutants)*19/20, "and do not only spoil the wire format")
 
-	n := ofFaults(200, len(mutants))
+	n := faulttest.Times(200, len(mutants))
 	outcomes := newMutants(t, library).observe(t, n, func(i int) []byte { return mutants[i] })
 	t.Logf("%d of them in the runtime itself: %v", n, outcomes)
 	assert.Positive(t, outcomes[observe.Fails])

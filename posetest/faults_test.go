@@ -15,6 +15,7 @@ import (
 
 	"github.com/posetest/suite/posetest"
 	"github.com/posetest/suite/posetest/expect"
+	"github.com/posetest/suite/posetest/faulttest"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -124,7 +125,7 @@ func houseOf(t *testing.T, table []providerFault) *faultyHouse {
 // providerFaults runs the suite twice, at the same time: on all faults that need no patience, and on those that hang.
 func providerFaults(t *testing.T) {
 	s := newShim(t)
-	library := s.build(t, fmt.Sprintf("-DFLOOD=%dL", ofFaults(32<<20, 1<<30)))
+	library := s.build(t, fmt.Sprintf("-DFLOOD=%dL", faulttest.Times(32<<20, 1<<30)))
 	quick := houseOf(t, providerTable).config(t, library)
 	slow := houseOf(t, hangTable).config(t, library)
 	slow.Timeout, slow.Workers = hangTimeout, len(hangTable)+1

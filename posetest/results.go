@@ -28,7 +28,7 @@ func NewPage(cfg Config, set observe.Set, before *observe.Set) (report.Page, err
 	}
 	page := report.Page{Table: h.table, Today: h.Today, Photograph: h.photograph, Results: Results(h.table, set.Observations, h.Today)}
 	for _, p := range set.Parts {
-		page.Missing = append(page.Missing, p.Missing...)
+		page.Missing = append(append(page.Missing, p.Missing...), p.Unobserved...)
 		if p.Of > 1 && len(set.Parts) == 1 {
 			page.Missing = append(page.Missing, fmt.Sprintf("this is shard %d/%d of %s: %d of %d cells; join all with `posetest merge`", p.Shard, p.Of, p.Kind(), p.Cells, p.Planned))
 		}

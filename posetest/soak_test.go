@@ -14,19 +14,12 @@ import (
 	"time"
 
 	"github.com/posetest/suite/posetest"
+	"github.com/posetest/suite/posetest/faulttest"
 	"github.com/posetest/suite/posetest/ortlib"
 	"github.com/posetest/suite/posetest/worker"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// full is a count of a long test where POSETEST_FULL asks for it, as the make targets do, and a part of it elsewhere.
-func full(count, part int) int {
-	if os.Getenv("POSETEST_FULL") != "" {
-		return count
-	}
-	return part
-}
 
 // soaked is a cell that loads on every machine, with a photograph for it.
 func soaked(t *testing.T) (posetest.Planned, worker.Model, string) {
@@ -40,7 +33,7 @@ func soaked(t *testing.T) (posetest.Planned, worker.Model, string) {
 // Workers leave nothing behind, however many there were and however they ended: no open file, no process, no memory, no
 // temporary file.
 func TestSoakWorkers(t *testing.T) {
-	workers := full(5000, 50)
+	workers := faulttest.Times(50, 5000)
 	p, model, photograph := soaked(t)
 	t.Setenv("TMPDIR", t.TempDir())
 	spec := worker.Spec{Environ: ortlib.Environ(p.Library, os.Environ()), Timeout: time.Minute}
@@ -119,7 +112,7 @@ func held(t *testing.T) holding {
 // A session that runs on and on holds what it held.
 func TestSoakRuns(t *testing.T) {
 	const turn, first = 250, 1000 // runs; in the first ones allocators take what they need
-	runs := full(100_000, 2_000)
+	runs := faulttest.Times(2_000, 100_000)
 	p, model, photograph := soaked(t)
 	w, err := worker.Start(t.Context(), worker.Spec{Environ: ortlib.Environ(p.Library, os.Environ()), Timeout: 5 * time.Minute})
 	require.NoError(t, err)

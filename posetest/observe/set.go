@@ -32,6 +32,8 @@ type Part struct {
 	Shard    int      `json:"shard"`             // 1…Of
 	Of       int      `json:"of"`                // 1 for a whole run
 	Missing  []string `json:"missing,omitempty"` // what was not there, and what would bring it
+	// Unobserved says of each cell of this part of which nothing could be observed why. Such a cell is not among Cells.
+	Unobserved []string `json:"unobserved,omitempty"`
 }
 
 // Kind names the kind of machine that a part is of: "linux/amd64 avx2".
@@ -223,7 +225,7 @@ func parseHead(line []byte) ([]Part, error) {
 		return nil, fmt.Errorf("its first line: %w; write the observations again", err)
 	}
 	for _, p := range h.Parts {
-		if p.Platform == "" || p.Shard < 1 || p.Shard > p.Of || p.Of > maxShards || p.Cells < 0 || p.Cells > p.Planned {
+		if p.Platform == "" || p.Shard < 1 || p.Shard > p.Of || p.Of > maxShards || p.Cells < 0 || p.Cells+len(p.Unobserved) > p.Planned {
 			return nil, fmt.Errorf("its first line: shard %d/%d of %q with %d of %d cells can't be; write the observations again", p.Shard, p.Of, p.Platform, p.Cells, p.Planned)
 		}
 	}

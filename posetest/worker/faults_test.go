@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/posetest/suite/posetest/faulttest"
 	"github.com/posetest/suite/posetest/worker"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -29,14 +30,6 @@ const (
 	childEnds  = "every child ends"
 	noneLost   = "no other cell is lost"
 )
-
-// full is how much of a fault is tried: little in CI, all with POSETEST_FULL=1.
-func full(little, all int) int {
-	if os.Getenv("POSETEST_FULL") == "1" {
-		return all
-	}
-	return little
-}
 
 // Whatever a worker does is an error of its own that says what happened, and its process is gone.
 func TestFaults(t *testing.T) {
@@ -98,7 +91,7 @@ func TestFaults(t *testing.T) {
 // A worker that talks too much still works.
 func floodOfLog(t *testing.T) {
 	t.Attr("promise", noneLost)
-	w := start(t, worker.Spec{Env: []string{"FAULT=flood the log", fmt.Sprintf("MEBIBYTES=%d", full(64, 1024))}})
+	w := start(t, worker.Spec{Env: []string{"FAULT=flood the log", fmt.Sprintf("MEBIBYTES=%d", faulttest.Times(64, 1024))}})
 	require.NoError(t, w.Ping(t.Context()))
 	size := 0
 	for _, line := range w.Close().Tail {

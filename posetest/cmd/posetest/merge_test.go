@@ -58,6 +58,21 @@ func TestShardsFromAndSince(t *testing.T) {
 	assert.NotContains(t, r.out.String(), "shard")
 	assert.NotContains(t, r.out.String(), "1 new")
 
+	// A cell of which nothing could be observed is told of wherever its part goes, and no answer comes of the others.
+	set, err := readSet(at("whole/observations.jsonl"))
+	require.NoError(t, err)
+	set.Observations, set.Parts[0].Cells = set.Observations[1:], 2
+	set.Parts[0].Unobserved = []string{"model m.onnx: it is another model by now"}
+	var hole strings.Builder
+	require.NoError(t, observe.Write(&hole, set))
+	require.NoError(t, os.WriteFile(at("hole.jsonl"), []byte(hole.String()), 0o644))
+	for _, args := range [][]string{{"report", "--from", at("hole.jsonl")}, {"merge", at("hole.jsonl")}} {
+		r = reports(2, append(args, "--out", at("hole"))...)
+		assert.Contains(t, r.out.String(), "2 cells: 1 wrong, 1 fails; all as expected.", "the others are shown")
+		assert.Contains(t, r.err.String(), "posetest: model m.onnx: it is another model by now\n")
+		assert.Contains(t, folder(t, at("hole"))["index.html"], "it is another model by now")
+	}
+
 	// The table is asked anew: what was right is not, where a row says otherwise.
 	inRow(`precision = "fp32"`, `want = "loads"`, `want = "fails"`+"\nmessage = \"never\"\nwhy = \"so we believed\"")(t, h)
 	h.write(t)

@@ -157,11 +157,10 @@ func runReport(cmd *cobra.Command, cfg posetest.Config, r reporting) error {
 	bar := newBar(len(plan.Cells), "cells")
 	all, err := suite.Run(ctx, plan, func(p posetest.Planned) { bar.step(p.Model.ID + " " + p.Precision + " " + p.Provider + "@" + p.ORT) })
 	bar.stop()
-	var unobserved *posetest.UnobservedError
-	if errors.As(err, &unobserved) {
+	if unobserved, ok := errors.AsType[*posetest.UnobservedError](err); ok {
 		part.Cells = len(all)
 		for _, err := range unobserved.Errs {
-			part.Missing = append(part.Missing, err.Error())
+			part.Unobserved = append(part.Unobserved, err.Error())
 		}
 	}
 	if err != nil && len(all) == 0 {
@@ -180,10 +179,22 @@ func runReport(cmd *cobra.Command, cfg posetest.Config, r reporting) error {
 	if err == nil || errors.Is(err, errRegression) {
 		fmt.Fprintf(os.Stderr, "%s\n", efficiency(all, wall, suite.Config().Workers))
 	}
-	if unobserved != nil && (err == nil || errors.Is(err, errRegression)) {
-		return unobserved
-	}
 	return err
+}
+
+// unobserved is an error if there are cells of a set of which nothing could be observed: that others are as expected is no
+// answer then, here and wherever the set is merged.
+func unobserved(set observe.Set) error {
+	var e posetest.UnobservedError
+	for _, p := range set.Parts {
+		for _, why := range p.Unobserved {
+			e.Errs = append(e.Errs, errors.New(why))
+		}
+	}
+	if len(e.Errs) == 0 {
+		return nil
+	}
+	return &e
 }
 
 // efficiency compares the time of the run with what the workers spent in loads and inferences.
@@ -222,6 +233,9 @@ func present(w io.Writer, cfg posetest.Config, set observe.Set, before *observe.
 	alert.FromEnv(os.Getenv).Warn(os.Stderr, posetest.Ending(cfg, page))
 	if notWritten != nil {
 		return notWritten
+	}
+	if err := unobserved(set); err != nil {
+		return err
 	}
 	if len(page.Unexpected()) > 0 {
 		return errRegression
