@@ -27,6 +27,8 @@ type Config struct {
 	Precisions []string // only these
 	Providers  []string // only these
 
+	Libraries []string // folders of libraries that runtimes need and this machine lacks, for Linux; see [UseBundle]
+
 	Own     *OwnModel     // run this file instead of the catalogue's
 	Threads int           // of one operator in a session; default 1, so that as many cells as cores run beside each other
 	Workers int           // cells at a time; default the number of cores

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -118,7 +117,7 @@ func (h *house) ownLibrary(ctx context.Context) (chosen, error) {
 	if err != nil {
 		return fail(err)
 	}
-	w, err := worker.Start(ctx, worker.Spec{Timeout: h.Timeout, Environ: ortlib.Environ(h.Library, os.Environ())})
+	w, err := worker.Start(ctx, worker.Spec{Timeout: h.Timeout, Environ: h.environ(h.Library)})
 	if err != nil {
 		return fail(err)
 	}

@@ -302,7 +302,7 @@ func (j *reducing) open(ctx context.Context, cut onnx.Cut) (o observe.Observatio
 		return o, err
 	}
 	j.opened++
-	w, err := worker.Start(ctx, worker.Spec{Timeout: j.cfg.Timeout, Environ: ortlib.Environ(j.library, os.Environ())})
+	w, err := worker.Start(ctx, worker.Spec{Timeout: j.cfg.Timeout, Environ: j.cfg.environ(j.library)})
 	if err != nil {
 		return o, err
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/posetest/suite/posetest/coco"
 	"github.com/posetest/suite/posetest/expect"
 	"github.com/posetest/suite/posetest/observe"
-	"github.com/posetest/suite/posetest/ortlib"
 	"github.com/posetest/suite/posetest/sums"
 	"github.com/posetest/suite/posetest/worker"
 	"golang.org/x/sync/errgroup"
@@ -131,7 +130,7 @@ func (s *Suite) attempt(ctx context.Context, p Planned) (observe.Observation, er
 
 // spec is how a worker for a runtime is started.
 func (s *Suite) spec(library string) worker.Spec {
-	return worker.Spec{Timeout: s.cfg.Timeout, Environ: ortlib.Environ(library, os.Environ())}
+	return worker.Spec{Timeout: s.cfg.Timeout, Environ: s.cfg.environ(library)}
 }
 
 // cellCPU is the processor time of a cell's worker: of five requests that each take all their time, with all threads of the

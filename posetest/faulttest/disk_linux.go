@@ -101,14 +101,25 @@ var mountable = sync.OnceValue(func() bool {
 // Main turns this process into the one that lays out a disk and runs the command on it, if it was started for that. Call it
 // first thing in TestMain.
 func Main() {
+	if text := os.Getenv(bareEnv); text != "" {
+		var b Bare
+		err := json.Unmarshal([]byte(text), &b)
+		end(err, b.main)
+	}
 	text := os.Getenv(env)
 	if text == "" {
 		return
 	}
 	var d Disk
-	code, err := 0, json.Unmarshal([]byte(text), &d)
+	err := json.Unmarshal([]byte(text), &d)
+	end(err, d.main)
+}
+
+// end ends this process as what it became, if its orders could be read.
+func end(err error, main func() (code int, err error)) {
+	code := 0
 	if err == nil {
-		code, err = d.main()
+		code, err = main()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "faulttest:", err)
