@@ -3,7 +3,7 @@
 BIN := bin/posetest$(if $(filter Windows_NT,$(OS)),.exe)
 GO_TEST_FLAGS ?= -timeout 30m
 
-.PHONY: help report test junit merge newest readme page bench gate gate-selftest claims scaling models yolo faults soak determinism fuzz mutants licences vuln reproducible dist sums publish lint clean $(BIN)
+.PHONY: help report test junit merge newest readme page bench gate gate-selftest claims scaling models yolo faults soak determinism fuzz mutants licences vuln reproducible dist portable bundle sums publish lint clean $(BIN)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -99,6 +99,17 @@ reproducible: ## build the command twice, with other folders and caches, and com
 
 dist: ## build the command for this machine as a release has it, with bill of materials and licences, into dist/
 	@scripts/dist
+
+portable: ## build the command for Linux with glibc 2.28 and newer, into bin/posetest-portable
+	@scripts/portable bin/posetest-portable
+
+# On Linux what packs, and is packed, is the posetest that runs with an older glibc, too.
+PACKER := $(if $(filter Linux,$(shell uname)),portable,$(BIN))
+PACK_FLAGS ?= --models movenet-lightning
+BUNDLE ?= dist/posetest_bundle_$(shell go env GOOS)_$(shell go env GOARCH).tar.gz
+bundle: $(PACKER) ## pack all for a machine without toolchain and network into BUNDLE=…; PACK_FLAGS=… choose: docs/bundle.md
+	@mkdir -p $(dir $(BUNDLE))
+	@$(if $(filter portable,$(PACKER)),bin/posetest-portable,$(BIN)) pack $(PACK_FLAGS) --out $(BUNDLE)
 
 sums: ## write the sums of dist/ into dist/SHA256SUMS
 	@cd dist && sha256sum posetest_* >SHA256SUMS && cat SHA256SUMS

@@ -22,7 +22,8 @@ import (
 type Packing struct {
 	COCO     bool     // COCO's photographs of the data path, so that AP can be taken as well
 	With     []string // further files, which come to lie beside the program
-	NoSpares bool     // without the machine's own C++ libraries, for a machine that has none
+	NoSpares bool     // without libstdc++, libgcc_s and libz for a machine that has none
+	Spares   string   // the folder that those come from; "" for this machine's own
 	GLIBC    string   // the oldest glibc that the bundle must run with, "2.28"; "" for any
 }
 
@@ -215,6 +216,11 @@ func (p *packing) runtimes(plan *Plan) error {
 }
 
 func (p *packing) extras(s *Suite, want Packing) error {
+	if want.Spares != "" {
+		if info, err := os.Stat(want.Spares); err != nil || !info.IsDir() {
+			return fmt.Errorf("--spares: %s is no folder; name the one that has %s", want.Spares, spareNames[0])
+		}
+	}
 	for _, source := range want.With {
 		name := filepath.Base(source)
 		if _, taken := p.files[name]; taken || name == bundle.Name || name == "README.txt" {
@@ -282,6 +288,9 @@ func (p *packing) needs(want Packing) error {
 			continue
 		}
 		source := here.Find(library)
+		if path := filepath.Join(want.Spares, library); want.Spares != "" && isFile(path) {
+			source = path
+		}
 		if want.NoSpares || source == "" || !slices.Contains(spareNames, library) {
 			p.manifest.Lacks = append(p.manifest.Lacks, library)
 			continue

@@ -69,7 +69,8 @@ are checked whenever it runs; the sum of the bundle itself is written beside it,
 	f.StringVar(&want.GLIBC, "glibc", "", "refuse to pack what needs a newer glibc than this, such as 2.28")
 	f.BoolVar(&want.COCO, "coco", false, "with COCO's photographs of the data path, so that report --ap can be run there")
 	f.StringArrayVar(&want.With, "with", nil, "put this file beside the program, such as licences that must go along")
-	f.BoolVar(&want.NoSpares, "without-spares", false, "leave out this machine's libstdc++, libgcc_s and libz, which are used where a machine has none")
+	f.StringVar(&want.Spares, "spares", "", "take libstdc++, libgcc_s and libz, which are used where a machine has none, from this folder, such as those of an older distribution (default: this machine's)")
+	f.BoolVar(&want.NoSpares, "without-spares", false, "leave them out")
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		switch name {
 		case "runtime", "model", "precision", "provider": // one is a list, too
