@@ -109,7 +109,7 @@ PACK_FLAGS ?= --models movenet-lightning
 BUNDLE ?= dist/posetest_bundle_$(shell go env GOOS)_$(shell go env GOARCH).tar.gz
 bundle: $(PACKER) ## pack all for a machine without toolchain and network into BUNDLE=…; PACK_FLAGS=… choose: docs/bundle.md
 	@mkdir -p $(dir $(BUNDLE))
-	@$(if $(filter portable,$(PACKER)),bin/posetest-portable,$(BIN)) pack $(PACK_FLAGS) --out $(BUNDLE)
+	@$(if $(filter portable,$(PACKER)),bin/posetest-portable pack --glibc 2.28,$(BIN) pack) $(PACK_FLAGS) --out $(BUNDLE)
 
 sums: ## write the sums of dist/ into dist/SHA256SUMS
 	@cd dist && sha256sum posetest_* >SHA256SUMS && cat SHA256SUMS

@@ -19,6 +19,9 @@ import (
 // tells, so that one whose other files did not arrive is told of, too.
 func BundleOfProgram() string {
 	path, err := os.Executable()
+	if err == nil { // on some systems it is the link that it was started by
+		path, err = filepath.EvalSymlinks(path)
+	}
 	if err != nil || filepath.Base(path) != programFile() {
 		return ""
 	}

@@ -57,6 +57,11 @@ Families for --family: ` + strings.Join(pose.Families(), ", ") + ".",
 					return errors.New("--model and --family go together: the family says how to read the model's output")
 				}
 				cfg.Own = &r.own
+				for name, words := range map[string]*[]string{"models": &cfg.Models, "precisions": &cfg.Precisions} {
+					if !cmd.Flags().Changed(name) { // a bundle narrows them to its own
+						*words = nil
+					}
+				}
 			}
 			if r.shard != "" {
 				if r.shardOfCells, err = posetest.ParseShard(r.shard); err != nil {
