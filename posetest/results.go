@@ -30,7 +30,7 @@ func NewPage(cfg Config, set observe.Set, before *observe.Set) (report.Page, err
 	for _, p := range set.Parts {
 		page.Missing = append(append(page.Missing, p.Missing...), p.Unobserved...)
 		if p.Of > 1 && len(set.Parts) == 1 {
-			page.Missing = append(page.Missing, fmt.Sprintf("this is shard %d/%d of %s: %d of %d cells; join all with `posetest merge`", p.Shard, p.Of, p.Kind(), p.Cells, p.Planned))
+			page.Missing = append(page.Missing, fmt.Sprintf("this is shard %d/%d of %s: %d of %d cells; join all with `posetest merge`", p.Shard, p.Of, p.Name(), p.Cells, p.Planned))
 		}
 	}
 	if before != nil {
