@@ -185,7 +185,7 @@ func runReport(cmd *cobra.Command, cfg posetest.Config, r reporting) error {
 		}
 	}
 	err = present(cmd.OutOrStdout(), suite.Config(), observe.Set{Parts: []observe.Part{part}, Observations: all}, r.before, r.out, r.readme)
-	if err == nil || errors.Is(err, errRegression) {
+	if len(all) > 0 && (err == nil || errors.Is(err, errRegression)) {
 		fmt.Fprintf(os.Stderr, "%s\n", efficiency(all, wall, suite.Config().Workers))
 	}
 	if r.observeOnly && errors.Is(err, errRegression) {
