@@ -121,10 +121,12 @@ func write(ctx context.Context, w io.Writer, ending string, m Manifest, files []
 	t := tar.NewWriter(z)
 	m.Format, m.Files = format, nil
 	first := map[string]string{} // name, by sum
-	for _, f := range slices.SortedFunc(slices.Values(files), func(a, b File) int { return cmp.Compare(a.Name, b.Name) }) {
-		if !inside(f.Name) || f.Name == Name || len(m.Files) > 0 && m.Files[len(m.Files)-1].Name == f.Name {
+	names := map[string]bool{}
+	for _, f := range slices.SortedFunc(slices.Values(files), programsFirst) {
+		if !inside(f.Name) || f.Name == Name || names[f.Name] {
 			return fmt.Errorf("%q can't be in a bundle, or is there twice", f.Name)
 		}
+		names[f.Name] = true
 		entry, err := f.entry(ctx)
 		if err != nil {
 			return err
@@ -158,6 +160,17 @@ func write(ctx context.Context, w io.Writer, ending string, m Manifest, files []
 		return err
 	}
 	return t.Close()
+}
+
+// programsFirst orders files by name, after the programs: what was cut has one that says so.
+func programsFirst(a, b File) int {
+	switch {
+	case a.Program == b.Program:
+		return cmp.Compare(a.Name, b.Name)
+	case a.Program:
+		return -1
+	}
+	return 1
 }
 
 func (f File) entry(ctx context.Context) (e sums.Entry, err error) {
