@@ -204,8 +204,8 @@ func (s *Suite) drive(ctx context.Context, w *worker.Worker, p Planned, o *obser
 // How long a graphics processor works before it is timed: first until its clocks have settled and power, which is the mean of a second,
 // with them; and once more after it was asked for both, which may not happen beside what is timed.
 const (
-	warm   = 1500 * time.Millisecond
-	rewarm = 200 * time.Millisecond
+	settle   = 1500 * time.Millisecond
+	resettle = 200 * time.Millisecond
 )
 
 // timeRuns times inferences of the last photograph. Where the provider has memory of its own, that is once with the copies of inputs
@@ -215,11 +215,11 @@ func (s *Suite) timeRuns(ctx context.Context, w *worker.Worker, p Planned, o *ob
 	onDevice := session.DeviceMemory(p.Provider) != ""
 	if onDevice {
 		state := gpuState(ctx, session.DeviceID(p.Provider))
-		_, err := w.Time(ctx, worker.Timing{Runs: 1, Warm: warm})
+		_, err := w.Time(ctx, worker.Timing{Runs: 1, Warm: settle})
 		if o.GPU = state(); err != nil {
 			return err
 		}
-		timing.Warm = rewarm
+		timing.Warm = resettle
 	}
 	runs, err := w.Time(ctx, timing)
 	if err != nil {
@@ -250,7 +250,7 @@ func gpuState(ctx context.Context, device int) func() *observe.GPU {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(warm * 2 / 3):
+		case <-time.After(settle * 2 / 3):
 		}
 		all, err := gpu.Query(ctx)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/posetest/suite/posetest/child"
@@ -26,8 +27,8 @@ func Unfound(ctx context.Context, library, provider string, environ []string) ([
 	if err != nil || linker == "" {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, linker, "--list", own)
-	cmd.Env = environ
+	cmd := exec.CommandContext(ctx, linker, own)
+	cmd.Env = append(slices.Clone(environ), "LD_TRACE_LOADED_OBJECTS=1") // as ldd does; with --list it ends at the first that is missing
 	defer child.Tie(cmd)()
 	out, err := cmd.Output()
 	if ctx.Err() != nil {
