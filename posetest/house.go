@@ -168,7 +168,7 @@ func (h *house) cellsOf(r ortlib.Runtime, brings []string, variants []session.Va
 	})]
 	held := h.table != nil && r.Distribution != ownDistribution
 	for _, v := range variants {
-		named, absent := slices.Contains(h.Providers, v.ID), !slices.Contains(brings, v.Provider())
+		named, absent := slices.Contains(h.Providers, v.ID), !slices.Contains(brings, v.Provider()) && h.plugin(v.ID) == ""
 		if absent && !named && (!held || v.Special()) {
 			continue
 		}
@@ -282,7 +282,8 @@ func (h *house) places() []expect.Place {
 		for _, platform := range slices.Sorted(maps.Keys(r.Platforms)) {
 			build := r.Platforms[platform]
 			ways := func(v session.Variant) []string { return lacks(platform, v) }
-			h.cellsOf(r, build.Providers, session.Variants(), ways, func(m catalog.Model, v session.Variant, lacking string) {
+			variants := slices.DeleteFunc(session.Variants(), func(v session.Variant) bool { return v.Plugin != "" }) // no table is for those
+			h.cellsOf(r, build.Providers, variants, ways, func(m catalog.Model, v session.Variant, lacking string) {
 				for _, isa := range isasOf(platform) {
 					all = append(all, expect.Place{Cell: observe.Cell{Model: m.ID, Precision: m.Precision, Provider: v.ID, ORT: r.ID()},
 						Distribution: r.Distribution, Version: r.Version, Platform: platform, ISA: isa, Lacks: lacking})

@@ -209,7 +209,7 @@ func (h *house) plan(ctx context.Context, log Log) (*Plan, error) {
 				if h.Library == "" {
 					p.runtime = r.Runtime
 				}
-				if h.table != nil {
+				if h.table != nil && v.Plugin == "" {
 					p.Row, p.Err = h.table.Match(p.Place)
 				}
 				plan.Cells = append(plan.Cells, p)

@@ -57,7 +57,7 @@ func Results(table expect.Table, observations []observe.Observation, today time.
 			judge.Single = family.Single()
 		}
 		r := report.Result{Observation: o}
-		if table != nil && o.Precision != ownPrecision {
+		if table != nil && o.Precision != ownPrecision && !session.IsPlugin(o.Provider) {
 			judge.Row, r.Problem = table.Match(placeOf(o))
 		}
 		r.Row, r.Class = judge.Row, judge.Classify(o)

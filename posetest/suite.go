@@ -275,7 +275,7 @@ func (s *Suite) openSide(ctx context.Context, w *worker.Worker, p Side, o *obser
 	if err != nil {
 		return started, err
 	}
-	o.Load, err = w.Open(ctx, worker.Model{Path: p.File.Path, Family: p.Model.Family, Provider: p.Provider, Threads: orDefault(p.Threads, s.cfg.Threads),
+	o.Load, err = w.Open(ctx, worker.Model{Path: p.File.Path, Family: p.Model.Family, Provider: p.Provider, Plugin: s.cfg.plugin(p.Provider), Threads: orDefault(p.Threads, s.cfg.Threads),
 		Inputs: p.Head.Inputs, Outputs: p.Head.Outputs, Tuning: p.Tuning})
 	o.Worker = time.Since(started)
 	return started, err

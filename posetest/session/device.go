@@ -49,7 +49,7 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 )
 
-// apiVersion is that of the binding.
+// apiVersion is the oldest that has all functions below, and that of the binding of a build without plug-ins.
 const apiVersion = 22
 
 // Places of functions in OrtApi, of which the binding has none: it knows no memory but the processor's. TestPlaces counts them in

@@ -14,9 +14,6 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 )
 
-// MinVersion is the oldest ONNX Runtime that the binding can open: it asks for API version 22.
-const MinVersion = "1.22"
-
 // OpenLibrary opens the runtime library at path and returns the version that it reports of itself, such as "1.23.2".
 // Its error is a [LibraryError].
 func OpenLibrary(path string) (version string, err error) {
@@ -35,8 +32,8 @@ func OpenLibrary(path string) (version string, err error) {
 	reason := err.Error()
 	switch {
 	case strings.Contains(reason, "Error setting ORT API base: 2"):
-		reason = fmt.Sprintf("it is ONNX Runtime %s, and this program needs API version 22: ONNX Runtime %s or newer, "+
-			"but not so new that it dropped that version; choose another with `posetest runtime list`", version, MinVersion)
+		reason = fmt.Sprintf("it is ONNX Runtime %s, and this program needs API version %d: ONNX Runtime %s or newer, "+
+			"but not so new that it dropped that version; choose another with `posetest runtime list`", version, bindingAPI, MinVersion)
 	case strings.Contains(reason, "OrtGetApiBase"):
 		reason = "it exports no OrtGetApiBase, so it is no ONNX Runtime; give the path of libonnxruntime.so, .dylib or onnxruntime.dll"
 	default:
@@ -50,6 +47,7 @@ type Options struct {
 	Model           string            // path
 	Provider        string            // ID of one of [Variants]
 	ProviderOptions map[string]string // beyond those of the variant
+	Plugin          string            // path of the library that brings the provider, for a variant that is a plug-in
 	Library         string            // path of the library that is open; its folder is kept out of words that are to be compared
 	Threads         int               // of one operator; 0 is the runtime's default
 	Inputs, Outputs []tensor.Info
@@ -343,6 +341,12 @@ func appendProvider(so *ort.SessionOptions, o Options) error {
 		return err
 	}
 	o.ProviderOptions = merge(v.Options, o.ProviderOptions)
+	if v.Plugin != "" {
+		if o.Plugin == "" {
+			return fmt.Errorf("%s comes in a library of its own, and none was named; set POSETEST_PLUGINS=%s=PATH", v.ID, v.ID)
+		}
+		return appendPlugin(so, v, o)
+	}
 	return providers[v.Provider()].add(so, o)
 }
 

@@ -23,6 +23,9 @@ type Variant struct {
 	Options map[string]string `json:"options,omitempty"`
 	Default bool              `json:"default,omitempty"` // runs when nobody chooses; others run only if asked for by name
 
+	// Plugin is the name under which a library of its own brings it, which must be named (Options.Plugin): no build does.
+	Plugin string `json:"plugin,omitempty"`
+
 	// What it needs beyond the build. Whether that is there is looked at on Linux only.
 	Libraries bool     `json:"libraries,omitempty"` // those of a vendor, which the machine must have
 	Devices   []string `json:"devices,omitempty"`   // patterns of files, one of which is there where a device is
@@ -53,6 +56,12 @@ func Base(id string) string {
 
 // Variants are all that [Open] takes for a provider, sorted by ID.
 func Variants() []Variant { return slices.Clone(variants()) }
+
+// IsPlugin tells whether a variant comes in a library of its own.
+func IsPlugin(id string) bool {
+	v, _ := lookup(id)
+	return v.Plugin != ""
+}
 
 // DeviceID is the number of the device that a variant asks for, 0 where it asks for none.
 func DeviceID(id string) int {
@@ -102,7 +111,7 @@ func parseVariants(text []byte) ([]Variant, error) {
 			bad(fmt.Errorf("its id must begin with an execution provider: %s", strings.Join(Providers(), ", ")))
 		case seen[v.ID]:
 			bad(errors.New("it is there twice; remove one"))
-		case v.Special() && len(v.Options) == 0:
+		case v.Special() && len(v.Options) == 0 && v.Plugin == "":
 			bad(errors.New("it has no options, so nothing makes it special"))
 		}
 		seen[v.ID] = true

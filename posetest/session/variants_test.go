@@ -23,6 +23,8 @@ func TestVariants(t *testing.T) {
 		}
 	}
 	assert.Equal(t, len(Providers())+1, defaults, "each provider once, and CoreML in both of its formats")
+	assert.True(t, IsPlugin("webgpu-plugin"))
+	assert.False(t, IsPlugin("webgpu") || IsPlugin("abacus"))
 	assert.Equal(t, 1, DeviceID("cuda-1"))
 	assert.Equal(t, 0, DeviceID("cuda"))
 	assert.Equal(t, 0, DeviceID("abacus"))
@@ -75,5 +77,6 @@ func TestOptions(t *testing.T) {
 	assert.Equal(t, map[string]string{"a": "1", "b": "3", "c": "4"}, merge(map[string]string{"a": "1", "b": "2"}, nil, map[string]string{"b": "3", "c": "4"}))
 	own := map[string]string{"ModelFormat": "Paper"}
 	assert.EqualError(t, appendProvider(nil, Options{Provider: "coreml", ProviderOptions: own}), `option ModelFormat of coreml can't be "Paper"; give NeuralNetwork or MLProgram`)
+	assert.EqualError(t, appendProvider(nil, Options{Provider: "webgpu-plugin"}), "webgpu-plugin comes in a library of its own, and none was named; set POSETEST_PLUGINS=webgpu-plugin=PATH")
 	assert.ErrorContains(t, appendProvider(nil, Options{Provider: "coreml-turbo"}), `posetest knows no execution provider "coreml-turbo"`)
 }

@@ -53,6 +53,7 @@ type Model struct {
 	Family          string            `json:"family"`   // "" only opens the model, and can't infer
 	Provider        string            `json:"provider"` // ID of one of [session.Variants]
 	ProviderOptions map[string]string `json:"provider_options,omitempty"`
+	Plugin          string            `json:"plugin,omitempty"` // path of the library that brings the provider
 	Threads         int               `json:"threads"`
 	Inputs          []tensor.Info     `json:"inputs"`
 	Outputs         []tensor.Info     `json:"outputs"`

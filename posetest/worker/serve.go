@@ -150,7 +150,7 @@ func (s *served) open(m Model) (reply, error) {
 		}
 	}
 	opened, took, err := session.Open(session.Options{Model: m.Path, Provider: m.Provider, ProviderOptions: m.ProviderOptions,
-		Library: s.path, Threads: m.Threads, Inputs: m.Inputs, Outputs: m.Outputs, Tuning: m.Tuning})
+		Plugin: m.Plugin, Library: s.path, Threads: m.Threads, Inputs: m.Inputs, Outputs: m.Outputs, Tuning: m.Tuning})
 	if err != nil {
 		return reply{}, err
 	}
