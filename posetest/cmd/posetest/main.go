@@ -74,9 +74,9 @@ says for each: loads, or fails, crashes, falls back, or finds nobody; and whethe
 Exit codes: 0 all as expected, 1 something is not, 2 could not judge.
 
 Environment: POSETEST_DATA (path list: folders with models and photographs that may not be committed), POSETEST_RUNTIMES
-("all" or a list such as 1.22.1,openvino-1.23.0), POSETEST_ORT (a library of your own), POSETEST_PLUGINS (providers in libraries of their own), POSETEST_CACHE, POSETEST_OFFLINE=1
-(download nothing), POSETEST_REQUIRE (what must not be skipped: ids, or "all"), POSETEST_REPEAT (times to run each cell: what
-differs is flaky).`,
+("all" or a list such as 1.22.1,openvino-1.23.0), POSETEST_ORT (a library of your own), POSETEST_PLUGINS (providers in
+libraries of their own), POSETEST_CACHE, POSETEST_OFFLINE=1 (download nothing), POSETEST_REQUIRE (what must not be skipped: ids,
+or "all"), POSETEST_REPEAT (times to run each cell: what differs is flaky).`,
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
