@@ -58,7 +58,7 @@ func TestChooseAgreesWithExpectOnAnyTable(t *testing.T) {
 	runtimes := []ortlib.Runtime{{Distribution: "onnxruntime", Version: "1.22.1", Platforms: on("linux/amd64", "darwin/arm64")},
 		{Distribution: "onnxruntime", Version: "1.24.4", Platforms: on("linux/amd64")}, {Distribution: "onnxruntime-openvino", Version: "1.23.0", Platforms: on("linux/amd64")}}
 	allowed, refused := 0, 0
-	for range 100 {
+	for range 40 {
 		text := randomTable(random)
 		rows, err := expect.Parse([]byte(text), "random.toml")
 		require.NoError(t, err, text)
@@ -76,7 +76,7 @@ func TestChooseAgreesWithExpectOnAnyTable(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, a.table, parsed, "what an app reads is what was written")
 	}
-	assert.Greater(t, allowed, 300)
+	assert.Greater(t, allowed, 100)
 	assert.Greater(t, refused, 3000)
 }
 

@@ -259,6 +259,7 @@ func TestSelectPage(t *testing.T) {
 	require.Greater(t, shown, 4)
 	if *update {
 		require.NoError(t, os.WriteFile(selectPage, []byte(page), 0o644))
+		text = []byte(page)
 	}
 	assert.Equal(t, withoutLines(string(text)), withoutLines(page), "if it is right now: go test ./posetest/cmd/posetest -run 'TestSelectPage|TestEmbeddedApp' -update")
 }
@@ -297,6 +298,7 @@ func TestEmbeddedApp(t *testing.T) {
 	want := block(t, string(page), "text")
 	if *update {
 		require.NoError(t, os.WriteFile(selectPage, []byte(replace(t, string(page), "\n```text\n"+want+"```\n", "\n```text\n"+string(out)+"```\n")), 0o644))
+		want = string(out)
 	}
 	assert.Equal(t, withoutLines(want), withoutLines(string(out)))
 }
