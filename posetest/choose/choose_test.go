@@ -159,6 +159,9 @@ func TestSelectRefuses(t *testing.T) {
 		{"two rows: neither counts", choose.Query{Precision: "int8-qdq", Provider: "openvino", Runtime: "openvino-1.24.1"},
 			"int8-qdq of pose is refused on openvino of runtime openvino-1.24.1, linux/amd64: rows t:9 and t:10 are both for it; " +
 				"use int8-qop, which finds the people, with joints somewhat elsewhere than fp32's, with 4 % of its nodes on the provider (t:9, " + seen + ")", "int8-qop openvino"},
+		{"what nobody has seen to be absent is not expected to work", choose.Query{Provider: "openvino", Runtime: "1.22.1", Platform: mac},
+			"every precision of pose is refused on openvino of runtime 1.22.1, darwin/arm64: fp32 is unavailable: not in this build (t:8, unverified); " +
+				"nothing of this model is verified there; " + run, ""},
 		{"a runtime that is not for the platform", choose.Query{Platform: mac},
 			"every precision of pose is refused on cpu of runtime 1.32.0, darwin/arm64: that runtime has no build for darwin/arm64, which has 1.22.1; " +
 				"nothing of this model is verified there; " + run, ""},
@@ -205,6 +208,8 @@ func TestSelectUnknown(t *testing.T) {
 	}
 	_, err := choose.Table{}.Select(asked(choose.Query{}))
 	assert.EqualError(t, err, `model "pose" is unknown, as the table has none`)
+	_, err = choose.Table{Models: map[string][]choose.File{"pose": nil}}.Select(asked(choose.Query{}))
+	assert.EqualError(t, err, `precision "" is unknown, as the table has none`)
 }
 
 func TestRanked(t *testing.T) {
@@ -220,6 +225,31 @@ func TestRanked(t *testing.T) {
 	assert.Equal(t, words("fp32 fp16 int8-tuned int8-qdq int8"), precisions(choose.Query{ISA: "vnni", Precision: "int8"}))
 	assert.Empty(t, precisions(choose.Query{Provider: "coreml", Runtime: "1.22.1", Platform: mac}), "nothing is verified there")
 	assert.Empty(t, precisions(choose.Query{Platform: mac}), "that runtime is not for it")
+}
+
+// A speed is what is sure: at least so much; no more than fp32's where a bar says only that it is slow; fp32's without a bar, or
+// with two. The class of processor is the platform's own where that has one.
+func TestRankedBySpeed(t *testing.T) {
+	bar := func(precision string, atLeast, atMost float64) choose.Speed {
+		return choose.Speed{Conditions: choose.Conditions{Precision: words(precision), ISA: words("arm64")}, AtLeast: atLeast, AtMost: atMost, Verified: []string{mac}}
+	}
+	table := choose.Table{
+		Models: map[string][]choose.File{"pose": nil}, Builds: []choose.Build{{Runtime: "1.32.0", Platform: mac, Providers: []string{"cpu"}}},
+		ISAs: map[string][]string{mac: {"arm64"}}, Providers: map[string]string{"cpu": "CPUExecutionProvider"},
+		Rows:   []choose.Row{{Passes: true, Verified: []string{mac}, Drift: map[string]string{}}},
+		Speeds: []choose.Speed{bar("slow", 0, 0.5), bar("worse", 0.8, 2), bar("doubled", 9, 0), bar("doubled", 9, 0), bar("unsure", 0, 3), bar("fast", 1.2, 0)},
+	}
+	for _, precision := range words("slow worse doubled unsure fp32 plain fast") {
+		table.Models["pose"] = append(table.Models["pose"], choose.File{Precision: precision})
+		table.Rows[0].Drift[precision] = "none"
+	}
+	ranked, err := table.Ranked(asked(choose.Query{Platform: mac}))
+	require.NoError(t, err)
+	var got []string
+	for _, c := range ranked {
+		got = append(got, c.Precision)
+	}
+	assert.Equal(t, words("fast doubled unsure fp32 plain worse slow"), got)
 }
 
 func TestPlatforms(t *testing.T) {

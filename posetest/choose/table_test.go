@@ -21,6 +21,22 @@ func TestParse(t *testing.T) {
 	assert.Equal(t, story(), choose.MustParse(string(text)))
 }
 
+// What stands at a bound is within it.
+func TestParseTakes(t *testing.T) {
+	whole, err := json.Marshal(story())
+	require.NoError(t, err)
+	for _, row := range []struct{ from, to string }{
+		{`"at_most":0.5`, `"at_least":0.5,"at_most":0.5`},
+		{`"CPUExecutionProvider":96`, `"CPUExecutionProvider":1`},
+		{`"CPUExecutionProvider":96`, `"CPUExecutionProvider":1073741824`},
+	} {
+		text := strings.Replace(string(whole), row.from, row.to, 1)
+		require.NotEqual(t, string(whole), text)
+		_, err := choose.Parse([]byte(text))
+		assert.NoError(t, err, row.to)
+	}
+}
+
 // What is cut, of another version or altered by hand allows nothing.
 func TestParseRefuses(t *testing.T) {
 	whole, err := json.Marshal(story())
@@ -66,7 +82,12 @@ func FuzzParse(f *testing.F) {
 	golden, err := os.ReadFile("testdata/support.json")
 	require.NoError(f, err)
 	f.Add(golden)
-	f.Add([]byte(`{"format":1,"models":{"":[{"precision":"","file":"","sha256":""}]},"builds":[{"runtime":"","platform":"","providers":[""]}],"isas":{"":[""]},"providers":{"":""},"rows":[{"passes":true,"does":"x","status":"x","where":"x","verified":[""]}]}`))
+	small := `{"format":1,"models":{"m":[{"precision":"p"}]},"builds":[{"runtime":"r","platform":"o","providers":["c"]}],"isas":{"o":["i"]},"providers":{"c":"C"},` +
+		`"rows":[{"runtime":["r"],"passes":true,"does":"x","drift":{"p":"jitter"},"placement":{"C":1},"status":"x","where":"x","verified":["o"]}],` +
+		`"speeds":[{"isa":["i"],"at_least":2,"status":"x","where":"y","verified":["o"]}]}`
+	_, err = choose.Parse([]byte(small))
+	require.NoError(f, err)
+	f.Add([]byte(small))
 	f.Add([]byte("null"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		table, err := choose.Parse(text)
