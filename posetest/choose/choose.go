@@ -112,6 +112,8 @@ type RefusedError struct {
 	Instead *Choice `json:"instead,omitempty"`
 	// Expected is the best that should work on this provider by the table, and that nobody has seen there: not to be relied on.
 	Expected *Choice `json:"expected,omitempty"`
+	// Builds are the runtimes that have a build for the platform, where the one that was asked for has none.
+	Builds []string `json:"builds,omitempty"`
 }
 
 func (e *RefusedError) Error() string {
@@ -125,11 +127,13 @@ func (e *RefusedError) Error() string {
 func (e *RefusedError) advice() string {
 	const run = "run the suite on such a machine (posetest report), and write what it shows into the support table"
 	switch {
+	case e.Builds != nil:
+		return "choose from " + strings.Join(e.Builds, ", ")
 	case e.Instead != nil && e.Instead.Provider != e.Query.Provider:
 		return fmt.Sprintf("use %s on %s, which %s", e.Instead.Precision, e.Instead.Provider, e.Instead.merits())
 	case e.Instead != nil:
 		return fmt.Sprintf("use %s, which %s", e.Instead.Precision, e.Instead.merits())
-	case e.Expected != nil:
+	case e.Expected != nil && e.Expected.Precision != cmp.Or(e.Query.Precision, "fp32"): // or else the reason has said so
 		return fmt.Sprintf("nothing of this model is verified there: %s should work (%s); %s", e.Expected.Precision, known(*e.Expected, false), run)
 	}
 	return "nothing of this model is verified there; " + run
@@ -159,7 +163,7 @@ func (t Table) Select(q Query) (Choice, error) {
 	}
 	build, ok := t.build(q)
 	if !ok {
-		return Choice{}, &RefusedError{Query: q, Reason: fmt.Sprintf("that runtime has no build for %s, which has %s", q.Platform, orNone(t.runtimes(q.Platform)))}
+		return Choice{}, &RefusedError{Query: q, Reason: "that runtime has no build for it", Builds: t.runtimes(q.Platform)}
 	}
 	all := t.look(q, q.Provider)
 	allowed := rank(all, verdict.allowed)
@@ -210,13 +214,6 @@ func (t Table) Platforms(runtime, provider string) []string {
 	}
 	slices.Sort(all)
 	return all
-}
-
-func orNone(words []string) string {
-	if len(words) == 0 {
-		return "none"
-	}
-	return strings.Join(words, ", ")
 }
 
 func first(ranked []Choice) *Choice {

@@ -140,7 +140,7 @@ func TestSelectRefuses(t *testing.T) {
 				"nothing of this model is verified there: fp32 should work (t:6, unverified); " + run, ""},
 		{"verified on another platform is not verified", choose.Query{Runtime: "1.22.1", Platform: mac},
 			"every precision of pose is refused on cpu of runtime 1.22.1, darwin/arm64: fp32 should work there, and no run of the suite has shown that " +
-				"(t:1, not verified on darwin/arm64: " + seen + "); nothing of this model is verified there: fp32 should work (t:1, not verified on darwin/arm64: " + seen + "); " + run, ""},
+				"(t:1, not verified on darwin/arm64: " + seen + "); nothing of this model is verified there; " + run, ""},
 		{"a collapse that the matrix expects is no pass", choose.Query{Precision: "int8-naive"},
 			"int8-naive of pose is refused on cpu of runtime 1.32.0, linux/amd64: it loads and finds nobody (scores share a scale with boxes; t:4, " + seen + "); " +
 				"use fp32, which finds the people (t:1, " + seen + ")", "fp32 cpu"},
@@ -163,8 +163,7 @@ func TestSelectRefuses(t *testing.T) {
 			"every precision of pose is refused on openvino of runtime 1.22.1, darwin/arm64: fp32 is unavailable: not in this build (t:8, unverified); " +
 				"nothing of this model is verified there; " + run, ""},
 		{"a runtime that is not for the platform", choose.Query{Platform: mac},
-			"every precision of pose is refused on cpu of runtime 1.32.0, darwin/arm64: that runtime has no build for darwin/arm64, which has 1.22.1; " +
-				"nothing of this model is verified there; " + run, ""},
+			"every precision of pose is refused on cpu of runtime 1.32.0, darwin/arm64: that runtime has no build for it; choose from 1.22.1", ""},
 	} {
 		t.Run(row.why, func(t *testing.T) {
 			got, err := story().Select(asked(row.ask))
@@ -176,6 +175,9 @@ func TestSelectRefuses(t *testing.T) {
 				assert.Nil(t, refused.Instead)
 			} else if assert.NotNil(t, refused.Instead) {
 				assert.Equal(t, row.instead, refused.Instead.Precision+" "+refused.Instead.Provider)
+			}
+			if refused.Expected != nil {
+				assert.Contains(t, words("t:1 t:6"), refused.Expected.Where, "rows that pass, and that nobody has verified on a Mac")
 			}
 			if refused.Row != nil {
 				assert.Equal(t, refused.Row.Verified != nil && row.ask.Platform == "", refused.Verified)
