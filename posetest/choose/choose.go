@@ -235,10 +235,10 @@ func rank(all []verdict, ok func(verdict) bool) []Choice {
 	return choices
 }
 
-// provider is our name of an execution provider.
+// provider is our name of an execution provider, the shortest if it has several.
 func (t Table) provider(word string) string {
-	for ours, runtimes := range t.Providers {
-		if word == runtimes {
+	for _, ours := range keys(t.Providers) {
+		if word == t.Providers[ours] {
 			return ours
 		}
 	}
