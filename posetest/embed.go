@@ -38,7 +38,7 @@ func SupportTable(cfg Config) (choose.Table, error) {
 // embed writes a table in the words of models and runtimes: ranges of versions become lists of runtimes, and what is for none
 // of them is left out.
 func embed(models []catalog.Model, runtimes []ortlib.Runtime, table expect.Table, speeds expect.Speeds) choose.Table {
-	t := choose.Table{Format: choose.Format, Models: map[string][]choose.File{}, ISAs: map[string][]string{}, Providers: map[string]string{}}
+	t := choose.Table{Format: choose.Format, Models: map[string][]choose.File{}, ISAs: map[string][]string{}, Providers: map[string]string{}, Lacks: expect.Lacks()}
 	for _, m := range models {
 		t.Models[m.ID] = append(t.Models[m.ID], choose.File{Precision: m.Precision, Name: m.File, SHA256: m.SHA256})
 	}
@@ -51,10 +51,10 @@ func embed(models []catalog.Model, runtimes []ortlib.Runtime, table expect.Table
 			t.ISAs[platform] = isasOf(platform)
 		}
 	}
-	for _, provider := range session.Providers() {
-		t.Providers[provider] = session.RuntimeName(provider)
+	for _, v := range session.Variants() {
+		t.Providers[v.ID] = session.RuntimeName(v.ID)
 	}
-	w := vocabulary{models: slices.Collect(maps.Keys(t.Models)), platforms: slices.Sorted(maps.Keys(t.ISAs)), runtimes: runtimes}
+	w := vocabulary{models: slices.Collect(maps.Keys(t.Models)), providers: slices.Collect(maps.Keys(t.Providers)), platforms: slices.Sorted(maps.Keys(t.ISAs)), runtimes: runtimes}
 	for _, m := range models {
 		w.precisions = append(w.precisions, m.Precision)
 	}
@@ -84,8 +84,8 @@ func ordinal(precision string) int {
 
 // A vocabulary is the words that a table to be shipped may have.
 type vocabulary struct {
-	models, precisions, platforms, isas []string
-	runtimes                            []ortlib.Runtime
+	models, precisions, providers, platforms, isas []string
+	runtimes                                       []ortlib.Runtime
 }
 
 // conditions are those of a row in words that there are; false where one of its lists has none of them.
@@ -111,10 +111,11 @@ func (w vocabulary) conditions(c expect.Conditions) (choose.Conditions, bool) {
 	left := choose.Conditions{
 		Model:     among(c.Model, w.models),
 		Precision: among(c.Precision, w.precisions),
-		Provider:  among(c.Provider, session.Providers()),
+		Provider:  among(c.Provider, w.providers),
 		Runtime:   runtimes,
 		Platform:  among(c.Platform, w.platforms),
 		ISA:       among(c.ISA, w.isas),
+		Lacks:     among(c.Lacks, expect.Lacks()),
 	}
 	return left, some
 }

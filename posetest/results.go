@@ -85,7 +85,7 @@ var runtimeID = regexp.MustCompile(`^(?:(.+?)-)?(\d.*)$`)
 
 // placeOf is where a cell was seen, as rows ask for it.
 func placeOf(o observe.Observation) expect.Place {
-	p := expect.Place{Cell: o.Cell, Distribution: "onnxruntime", Version: o.ORT, Platform: o.Machine.Platform(), ISA: o.Machine.ISA}
+	p := expect.Place{Cell: o.Cell, Distribution: "onnxruntime", Version: o.ORT, Platform: o.Machine.Platform(), ISA: o.Machine.ISA, Lacks: o.Lacks}
 	if m := runtimeID.FindStringSubmatch(o.ORT); m != nil {
 		p.Version = m[2]
 		if m[1] != "" {

@@ -15,13 +15,27 @@ type Query struct {
 	Runtime   string `json:"runtime"`             // "1.22.1", "openvino-1.24.1"
 	Platform  string `json:"platform"`            // "linux/amd64": runtime.GOOS + "/" + runtime.GOARCH
 	ISA       string `json:"isa,omitempty"`       // class of the processor, see [Table]; "" if it is not known: then no speed is, either
+	// Lacks is what the machine has not of what the provider needs beyond the build: "libraries", "device", "" for nothing.
+	Lacks string `json:"lacks,omitempty"`
 }
 
+// where is the query's place, for a message.
+func (q Query) where() string {
+	s := fmt.Sprintf("%s of runtime %s, %s", q.Provider, q.Runtime, q.Platform)
+	if q.Lacks != "" {
+		s += " without the provider's " + q.Lacks
+	}
+	return s
+}
+
+// nothing is what a machine lacks that has all that a provider needs.
+const nothing = "nothing"
+
 // place is a cell as conditions see it.
-type place struct{ model, precision, provider, runtime, platform, isa string }
+type place struct{ model, precision, provider, runtime, platform, isa, lacks string }
 
 func (q Query) place(precision, provider string) place {
-	return place{q.Model, precision, provider, q.Runtime, q.Platform, q.ISA}
+	return place{q.Model, precision, provider, q.Runtime, q.Platform, q.ISA, cmp.Or(q.Lacks, nothing)}
 }
 
 // A Choice is a precision that may be used: a run of the suite on that platform showed that it loads and finds the people.
@@ -121,7 +135,7 @@ func (e *RefusedError) Error() string {
 	if e.Query.Precision == "" {
 		what = fmt.Sprintf("every precision of %s is refused", e.Query.Model)
 	}
-	return fmt.Sprintf("%s on %s of runtime %s, %s: %s; %s", what, e.Query.Provider, e.Query.Runtime, e.Query.Platform, e.Reason, e.advice())
+	return fmt.Sprintf("%s on %s: %s; %s", what, e.Query.where(), e.Reason, e.advice())
 }
 
 func (e *RefusedError) advice() string {
@@ -141,7 +155,7 @@ func (e *RefusedError) advice() string {
 
 // An UnknownError says that the table does not know a word of the query: a typo, or what the suite has not been run with.
 type UnknownError struct {
-	What  string // "model", "precision", "provider", "runtime", "platform", "isa"
+	What  string // "model", "precision", "provider", "runtime", "platform", "isa", "lacks"
 	Word  string
 	Known []string // words of that kind, sorted
 }
@@ -206,9 +220,10 @@ func (t Table) Ranked(q Query) ([]Choice, error) {
 
 // Platforms are those, sorted, for which a runtime's build brings a provider.
 func (t Table) Platforms(runtime, provider string) []string {
+	base, _, _ := strings.Cut(t.provider(provider), "-") // of "coreml-mlprogram" it is "coreml"
 	var all []string
 	for _, b := range t.Builds {
-		if b.Runtime == runtime && slices.Contains(b.Providers, t.provider(provider)) {
+		if b.Runtime == runtime && slices.Contains(b.Providers, base) {
 			all = append(all, b.Platform)
 		}
 	}
@@ -248,6 +263,9 @@ func (t Table) provider(word string) string {
 // know fills what the query leaves out, and tells of a word that the table does not know, so that a typo is no refusal.
 func (t Table) know(q Query) (Query, error) {
 	q.Provider = t.provider(q.Provider)
+	if q.Lacks == nothing {
+		q.Lacks = ""
+	}
 	if isas := t.ISAs[q.Platform]; q.ISA == "" && len(isas) == 1 {
 		q.ISA = isas[0]
 	}
@@ -269,6 +287,7 @@ func (t Table) know(q Query) (Query, error) {
 		{"runtime", q.Runtime, runtimes, false},
 		{"platform", q.Platform, keys(t.ISAs), false},
 		{"isa", q.ISA, t.ISAs[q.Platform], true},
+		{"lacks", q.Lacks, t.Lacks, true},
 	} {
 		if !slices.Contains(word.known, word.word) && !(word.open && word.word == "") {
 			return q, &UnknownError{word.what, word.word, slices.Compact(slices.Sorted(slices.Values(word.known)))}

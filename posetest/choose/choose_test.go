@@ -44,7 +44,8 @@ func story() choose.Table {
 		Builds: []choose.Build{{"1.22.1", mac, []string{"cpu", "coreml"}}, {"1.22.1", linux, []string{"cpu"}}, {"1.32.0", linux, []string{"cpu"}},
 			{"openvino-1.24.1", linux, both}},
 		ISAs:      map[string][]string{linux: {"vnni", "avx2", "sse"}, mac: {"arm64"}},
-		Providers: map[string]string{"cpu": "CPUExecutionProvider", "coreml": "CoreMLExecutionProvider", "openvino": "OpenVINOExecutionProvider"},
+		Providers: map[string]string{"cpu": "CPUExecutionProvider", "coreml": "CoreMLExecutionProvider", "openvino": "OpenVINOExecutionProvider", "coreml-mlprogram": "CoreMLExecutionProvider"},
+		Lacks:     words("nothing libraries device"),
 		Rows: []choose.Row{
 			{Conditions: on("fp32 fp16 int8-qdq int8-tuned uint8", "cpu", "", ""), Passes: true, Does: "loads", Status: seen, Verified: []string{linux}, Where: "t:1",
 				Drift: map[string]string{"fp16": "none", "int8-qdq": "jitter", "int8-tuned": "none", "uint8": "scale collapsed"}},
@@ -196,9 +197,10 @@ func TestSelectUnknown(t *testing.T) {
 		{choose.Query{Model: "pose~1a2b3c4d"}, `model "pose~1a2b3c4d" is unknown; choose from other, pose`},
 		{choose.Query{Precision: "int4"}, `precision "int4" is unknown; choose from fp16, fp32, int8, int8-naive, int8-qdq, int8-qop, int8-tuned, uint8`},
 		{choose.Query{Model: "other", Precision: "int8"}, `precision "int8" is unknown; choose from fp32`},
-		{choose.Query{Provider: "gpu"}, `provider "gpu" is unknown; choose from coreml, cpu, openvino`},
+		{choose.Query{Provider: "gpu"}, `provider "gpu" is unknown; choose from coreml, coreml-mlprogram, cpu, openvino`},
 		{choose.Query{Runtime: "1.30.0"}, `runtime "1.30.0" is unknown; choose from 1.22.1, 1.32.0, openvino-1.24.1`},
 		{choose.Query{Platform: "plan9/amd64"}, `platform "plan9/amd64" is unknown; choose from darwin/arm64, linux/amd64`},
+		{choose.Query{Lacks: "gpu"}, `lacks "gpu" is unknown; choose from device, libraries, nothing`},
 		{choose.Query{ISA: "arm64"}, `isa "arm64" is unknown; choose from avx2, sse, vnni`},
 	} {
 		_, err := story().Select(asked(row.ask))
@@ -254,8 +256,28 @@ func TestRankedBySpeed(t *testing.T) {
 	assert.Equal(t, words("fast doubled unsure fp32 plain worse slow"), got)
 }
 
+// A machine without what the provider needs is another place: what passes where a device is does not pass there.
+func TestLacks(t *testing.T) {
+	table := story()
+	here, gone := on("fp32", "openvino", "1.32.0", linux), on("", "openvino", "1.32.0", linux)
+	here.Lacks, gone.Lacks = words("nothing"), words("device")
+	table.Rows = []choose.Row{table.Rows[0], {Conditions: here, Passes: true, Does: "loads", Status: seen, Verified: []string{linux}, Where: "t:20"},
+		{Conditions: gone, Does: "is unavailable", Message: "no device is detected", Why: "there is none", Status: seen, Verified: []string{linux}, Where: "t:21"}}
+	for _, lacks := range []string{"", "nothing"} {
+		got, err := table.Select(asked(choose.Query{Provider: "openvino", Lacks: lacks}))
+		require.NoError(t, err)
+		assert.Equal(t, "fp32 of pose on openvino of runtime 1.32.0, linux/amd64: finds the people (t:20, "+seen+")", got.String())
+	}
+	_, err := table.Select(asked(choose.Query{Provider: "openvino", Lacks: "device"}))
+	assert.EqualError(t, err, "every precision of pose is refused on openvino of runtime 1.32.0, linux/amd64 without the provider's device: "+
+		"fp32 is unavailable: no device is detected (there is none; t:21, "+seen+"); use fp32 on cpu, which finds the people (t:1, "+seen+")")
+	_, err = table.Select(asked(choose.Query{Provider: "openvino", Lacks: "libraries"}))
+	assert.ErrorContains(t, err, "linux/amd64 without the provider's libraries: no row of the table is for it; use fp32 on cpu")
+}
+
 func TestPlatforms(t *testing.T) {
 	assert.Equal(t, []string{mac, linux}, story().Platforms("1.22.1", "cpu"))
 	assert.Equal(t, []string{mac}, story().Platforms("1.22.1", "CoreMLExecutionProvider"))
+	assert.Equal(t, []string{mac}, story().Platforms("1.22.1", "coreml-mlprogram"), "the build brings the provider, and options are options")
 	assert.Empty(t, story().Platforms("1.32.0", "coreml"))
 }

@@ -22,10 +22,13 @@ type Table struct {
 	// ISAs are the classes of processors that each platform has: vnni (x86-64 with AVX-512 VNNI or AVX-VNNI), avx2 (without
 	// them), sse (without AVX2), arm64.
 	ISAs map[string][]string `json:"isas"`
-	// Providers are the runtime's names of execution providers by ours: "coreml" is "CoreMLExecutionProvider".
+	// Providers are the runtime's names of execution providers by ours: "coreml" is "CoreMLExecutionProvider", and so is
+	// "coreml-mlprogram", which is the same with options.
 	Providers map[string]string `json:"providers"`
-	Rows      []Row             `json:"rows"`
-	Speeds    []Speed           `json:"speeds"`
+	// Lacks are what a machine may have not of what a provider needs beyond the build, "nothing" first.
+	Lacks  []string `json:"lacks"`
+	Rows   []Row    `json:"rows"`
+	Speeds []Speed  `json:"speeds"`
 }
 
 // A File is a model in a precision.
@@ -50,6 +53,7 @@ type Conditions struct {
 	Runtime   []string `json:"runtime,omitempty"`
 	Platform  []string `json:"platform,omitempty"`
 	ISA       []string `json:"isa,omitempty"`
+	Lacks     []string `json:"lacks,omitempty"`
 }
 
 // A Row says what the cells do that it is for.
@@ -144,7 +148,7 @@ func (t Table) check() error {
 
 // words are all that the table knows of each kind.
 func (t Table) words() Conditions {
-	c := Conditions{Model: keys(t.Models), Provider: keys(t.Providers), Platform: keys(t.ISAs)}
+	c := Conditions{Model: keys(t.Models), Provider: keys(t.Providers), Platform: keys(t.ISAs), Lacks: t.Lacks}
 	for _, files := range t.Models {
 		for _, f := range files {
 			c.Precision = append(c.Precision, f.Precision)
@@ -214,12 +218,12 @@ type list struct {
 }
 
 func (c Conditions) lists() []list {
-	return []list{{"model", c.Model}, {"precision", c.Precision}, {"provider", c.Provider}, {"runtime", c.Runtime}, {"platform", c.Platform}, {"isa", c.ISA}}
+	return []list{{"model", c.Model}, {"precision", c.Precision}, {"provider", c.Provider}, {"runtime", c.Runtime}, {"platform", c.Platform}, {"isa", c.ISA}, {"lacks", c.Lacks}}
 }
 
 // has tells whether the conditions are those of a cell.
 func (c Conditions) has(p place) bool {
 	in := func(list []string, word string) bool { return len(list) == 0 || slices.Contains(list, word) }
 	return in(c.Model, p.model) && in(c.Precision, p.precision) && in(c.Provider, p.provider) && in(c.Runtime, p.runtime) &&
-		in(c.Platform, p.platform) && in(c.ISA, p.isa)
+		in(c.Platform, p.platform) && in(c.ISA, p.isa) && in(c.Lacks, p.lacks)
 }

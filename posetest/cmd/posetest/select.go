@@ -59,6 +59,7 @@ Exit codes: 0 it may be used, 1 it is refused, 2 the table can't tell: it does n
 	f.StringVar(&q.Runtime, "runtime", "", "the runtime, as posetest runtime list names it: 1.22.1, openvino-1.24.1")
 	f.StringVar(&q.Platform, "platform", "", "such as linux/amd64 (default: this machine's)")
 	f.StringVar(&q.ISA, "isa", "", "class of the processor, for its speed: vnni, avx2, sse, arm64 (default: this machine's, on its platform)")
+	f.StringVar(&q.Lacks, "lacks", "", "what the machine has not that the provider needs beyond the build: libraries, device (default: nothing)")
 	f.StringVar(&file, "table", "", "ask this `file` of embed-table --json instead of golden/support.toml")
 	f.BoolVar(&asJSON, "json", false, "write the choice, or the refusal, with all that is known of it, as JSON")
 	for _, name := range []string{"model", "provider", "runtime"} {
