@@ -77,7 +77,8 @@ func TestChooseAgreesWithExpectOnAnyTable(t *testing.T) {
 		assert.Equal(t, a.table, parsed, "what an app reads is what was written")
 	}
 	assert.Greater(t, allowed, 100)
-	assert.Greater(t, refused, 3000)
+	assert.Greater(t, refused, 1000)
+	t.Logf("%d cells allowed, %d refused", allowed, refused)
 }
 
 // randomTable is a table of rows that are valid each by itself.
@@ -227,8 +228,13 @@ func (a agreement) hold(t *testing.T) (allowed int) {
 			best[p] = want
 		}
 	}
+	asked := map[expect.Place]bool{}
 	for p := range a.places() {
 		p.Precision = ""
+		if asked[p] {
+			continue
+		}
+		asked[p] = true
 		got, err := a.table.Select(query(p))
 		want, has := best[p]
 		switch {
