@@ -17,6 +17,8 @@ func TestHint(t *testing.T) {
 		{"the second of one GPU", "CUDA failure 101: invalid device ordinal ; GPU=0", "", "fewer GPUs than the number of the device asks for"},
 		{"no library", "Failed to load library {runtime}/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open shared object file: No such file or directory", "", "LD_LIBRARY_PATH"},
 		{"no library, which only the log tells", "Failed to load shared library", "E: libopenvino.so: cannot open shared object file", "LD_LIBRARY_PATH"},
+		{"no driver", "Failed to load library {runtime}/libonnxruntime_providers_cuda.so with error: libcuda.so.1: cannot open shared object file: No such file or directory", "", "install the driver"},
+		{"no such device, which only the log tells", "SessionOptionsAppendExecutionProvider_OpenVINO_V2: Failed to load shared library", "E: [ERROR] [OpenVINO] Device GPU is not available", "choose the provider for the CPU"},
 		{"no adapter", "Failed to get a WebGPU adapter: No supported adapters", "", "Vulkan"},
 		{"not in the build", "CUDA execution provider is not enabled in this build.", "", "names the runtimes that do"},
 		{"the model's own fault", "Could not find an implementation for ConvInteger(10) node with name 'n'", "", ""},
