@@ -88,7 +88,7 @@ POSETEST_SHARDS with JOB_COMPLETION_INDEX, and POSETEST_RUN (the name of the run
 	f.StringSliceVar(&cfg.Data, "data", nil, "folders with data (default $POSETEST_DATA)")
 	f.StringVar(&cfg.Cache, "cache", "", "folder for runtimes and derived models (default $POSETEST_CACHE, or the user's cache)")
 	f.BoolVar(&cfg.Offline, "offline", false, "download nothing (default $POSETEST_OFFLINE)")
-	cmd.AddCommand(reportCommand(&cfg), mergeReports(&cfg), benchCommand(&cfg), cocoCommand(&cfg), diagnoseCommand(&cfg), compareCommand(&cfg), gateCommand(&cfg), claimsCommand(&cfg), scalingCommand(&cfg), bisectCommand(&cfg), reduceCommand(&cfg), runtimeCommand(&cfg), providersCommand(), modelsCommand(&cfg), tensorsCommand())
+	cmd.AddCommand(reportCommand(&cfg), mergeReports(&cfg), benchCommand(&cfg), cocoCommand(&cfg), diagnoseCommand(&cfg), compareCommand(&cfg), gateCommand(&cfg), claimsCommand(&cfg), scalingCommand(&cfg), bisectCommand(&cfg), reduceCommand(&cfg), selectCommand(&cfg), embedTableCommand(&cfg), runtimeCommand(&cfg), providersCommand(), modelsCommand(&cfg), tensorsCommand())
 	return cmd
 }
 
