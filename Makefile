@@ -3,7 +3,7 @@
 BIN := bin/posetest$(if $(filter Windows_NT,$(OS)),.exe)
 GO_TEST_FLAGS ?= -timeout 30m
 
-.PHONY: help report test junit merge newest readme page bench gate gate-selftest claims scaling models yolo faults soak determinism fuzz mutants licences vuln reproducible dist portable bundle image manifests schemas sums publish lint clean $(BIN)
+.PHONY: help report test junit merge newest readme providers ortplugin page bench gate gate-selftest claims scaling models yolo faults soak determinism fuzz mutants licences vuln reproducible dist portable bundle image manifests schemas sums publish lint clean $(BIN)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,14 @@ bench: $(BIN) ## time what loads, for benchstat; MODEL=… PRECISION=… PROVIDE
 
 readme: models ## run the matrix and write it into README.md
 	@$(BIN) report --readme README.md $(REPORT_FLAGS)
+
+PROVIDER_RUNTIMES ?= gpu-1.31.1,webgpu-1.27.0
+providers: ## run the matrix on the runtimes for graphics processors; the first time it downloads 280 MB; PROVIDERS=cuda,cuda-notf32 names more
+	@$(MAKE) report REPORT_FLAGS="--runtimes $(PROVIDER_RUNTIMES) $(if $(PROVIDERS),--providers $(PROVIDERS)) $(REPORT_FLAGS)"
+
+ortplugin: ## build bin/posetest-ortplugin, with a newer binding that can register plug-in providers; it needs ONNX Runtime 1.26 or newer
+	@mkdir -p bin
+	@go build -trimpath -modfile=tools/ortplugin.mod -tags ortplugin -o bin/posetest-ortplugin ./posetest/cmd/posetest
 
 page: ## look at the HTML report in headless Chromium
 	go test -tags browser -run TestBrowser ./posetest/report

@@ -78,7 +78,7 @@ type Vary struct {
 func (v Vary) check() error {
 	return cmp.Or(
 		known("kinds", v.Kinds, Kinds()...),
-		known("binding", v.Binding, worker.Copy, worker.Bound),
+		known("binding", v.Binding, worker.Copy, worker.Bound, worker.Device),
 		known("arena", v.Arena, "on", "off"),
 		known("stages", v.Stages, "separate", "fused"),
 		positive("threads", v.Threads),

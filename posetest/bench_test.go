@@ -99,7 +99,7 @@ func TestBenchmarks(t *testing.T) {
 
 		{why: "nothing is left", cells: []Planned{timedCell("int8", "1.23.2", expect.Row{Want: observe.Fails})}, err: "nothing that was asked for can be timed: 1 fails"},
 		{why: "a typo", cells: []Planned{opened}, vary: Vary{Kinds: []Kind{"infre"}}, err: `kinds: "infre" is unknown; choose from Infer, Load, Pipeline`},
-		{why: "a typo", cells: []Planned{opened}, vary: Vary{Binding: []worker.Binding{"bind"}}, err: `binding: "bind" is unknown; choose from copy, bound`},
+		{why: "a typo", cells: []Planned{opened}, vary: Vary{Binding: []worker.Binding{"bind"}}, err: `binding: "bind" is unknown; choose from copy, bound, device`},
 		{why: "no thread", cells: []Planned{opened}, vary: Vary{Threads: []int{0}}, err: "threads: 0 is too few"},
 		{why: "asked for in vain", cells: []Planned{opened}, vary: Vary{Stages: []string{"fused"}}, err: "stages: no benchmark that was asked for has it; ask for kind Pipeline"},
 	} {

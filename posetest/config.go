@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/posetest/suite/posetest/session"
 )
 
 // A Config says what to run and with what. An empty field takes the environment variable named beside it, and without
@@ -19,6 +21,7 @@ type Config struct {
 	Data     []string // POSETEST_DATA, a path list: folders with what may not be committed
 	Cache    string   // POSETEST_CACHE: runtimes and derived models; default posetest in the user's cache folder
 	Runtimes string   // POSETEST_RUNTIMES: "", "all", or a list such as "1.22.1,openvino-1.23.0"
+	Plugins  []string // POSETEST_PLUGINS, a list such as "webgpu-plugin=/opt/ep/libonnxruntime_providers_webgpu.so": providers that come in libraries of their own
 	Library  string   // POSETEST_ORT: an ONNX Runtime library of your own, instead of Runtimes
 	Require  []string // POSETEST_REQUIRE, a list: what may not be skipped: models, fixtures, runtimes by id, or "all" (default where CI is set)
 	Offline  bool     // POSETEST_OFFLINE=1: install nothing
@@ -61,6 +64,21 @@ func (c Config) complete() (Config, error) {
 		c.Data = filepath.SplitList(os.Getenv("POSETEST_DATA"))
 	}
 	c.Data = slices.DeleteFunc(slices.Clone(c.Data), func(dir string) bool { return dir == "" }) // "a:" names one folder
+	if c.Plugins == nil {
+		c.Plugins = words(os.Getenv("POSETEST_PLUGINS"))
+	}
+	c.Plugins = slices.Clone(c.Plugins)
+	for i, plugin := range c.Plugins {
+		id, path, _ := strings.Cut(plugin, "=")
+		if _, err := os.Stat(path); err != nil || !session.IsPlugin(id) {
+			return c, fmt.Errorf("%w: POSETEST_PLUGINS: %q must be the name of a plug-in of `posetest providers`, =, and the path of its library", ErrSetup, plugin)
+		}
+		path, err := filepath.Abs(path)
+		if err != nil {
+			return c, err
+		}
+		c.Plugins[i] = id + "=" + path
+	}
 	if c.Require == nil {
 		c.Require = words(os.Getenv("POSETEST_REQUIRE"))
 		if ci := os.Getenv("CI"); len(c.Require) == 0 && ci != "" && ci != "false" {
@@ -137,6 +155,16 @@ func findDir() (string, error) {
 			return "", fmt.Errorf("%w: no %s in %s or above; run in the repository, or set Config.Dir (--dir) to the folder that has it", ErrSetup, modelsList, wd)
 		}
 	}
+}
+
+// plugin is the path of the library of a provider that comes in one of its own, "" for others.
+func (c Config) plugin(id string) string {
+	for _, plugin := range c.Plugins {
+		if path, ok := strings.CutPrefix(plugin, id+"="); ok {
+			return path
+		}
+	}
+	return ""
 }
 
 func words(list string) []string {

@@ -14,7 +14,7 @@ import (
 
 // bare is a process without any of the variables that a configuration reads.
 func bare(t *testing.T) {
-	for _, name := range []string{"POSETEST_DATA", "POSETEST_CACHE", "POSETEST_RUNTIMES", "POSETEST_ORT", "POSETEST_REQUIRE", "POSETEST_OFFLINE", "POSETEST_REPEAT", "CI"} {
+	for _, name := range []string{"POSETEST_DATA", "POSETEST_CACHE", "POSETEST_RUNTIMES", "POSETEST_ORT", "POSETEST_PLUGINS", "POSETEST_REQUIRE", "POSETEST_OFFLINE", "POSETEST_REPEAT", "CI"} {
 		t.Setenv(name, "")
 	}
 }
@@ -52,6 +52,9 @@ func TestConfig(t *testing.T) {
 		{"repetitions of a variable", map[string]string{"POSETEST_REPEAT": "10"}, Config{}, func(t *testing.T, c Config) { assert.Equal(t, 10, c.Repeat) }},
 		{"a field's come first", map[string]string{"POSETEST_REPEAT": "10"}, Config{Repeat: 3}, func(t *testing.T, c Config) { assert.Equal(t, 3, c.Repeat) }},
 		{"a day that was given", nil, Config{Today: time.Unix(0, 0)}, func(t *testing.T, c Config) { assert.Equal(t, time.Unix(0, 0), c.Today) }},
+		{"plug-ins, with whole paths", map[string]string{"POSETEST_PLUGINS": "webgpu-plugin=" + one}, Config{}, func(t *testing.T, c Config) {
+			assert.Equal(t, []string{one, ""}, []string{c.plugin("webgpu-plugin"), c.plugin("openvino-plugin")})
+		}},
 		{"offline is 1 and nothing else", map[string]string{"POSETEST_OFFLINE": "0"}, Config{}, func(t *testing.T, c Config) { assert.False(t, c.Offline) }},
 		{"data is a list of folders", map[string]string{"POSETEST_DATA": one + list + two}, Config{}, func(t *testing.T, c Config) {
 			assert.Equal(t, []string{one, two}, c.Data)

@@ -115,6 +115,9 @@ func (d *Diagnosis) Run(ctx context.Context, cfg Config, family string, log Log)
 			d.Cells = append(d.Cells, Diagnosed{Provider: p.Provider, ORT: p.ORT, Prediction: d.Model.Predict(p.diagnosed(nil))})
 		}
 		c := &d.Cells[j]
+		if p.Lacks != "" {
+			c.Prediction = d.Model.Predict(p.diagnosed(nil))
+		}
 		c.Observed = p.Judge().Classify(all[i])
 		if all[i].Failure != nil {
 			c.Words = all[i].Failure.Message
@@ -146,7 +149,8 @@ func familyOf(m diagnose.Model) (string, error) {
 // diagnosed is the cell as the rules know it. runtimes are all that are known; of a library of the user's own, which is none
 // of them, the providers are those that run.
 func (p Planned) diagnosed(runtimes []ortlib.Runtime) diagnose.Cell {
-	c := diagnose.Cell{Provider: p.Provider, Distribution: p.Distribution, Version: p.Version, Platform: p.Platform, Brings: []string{p.Provider}}
+	provider := session.Base(p.Provider)
+	c := diagnose.Cell{Provider: provider, Distribution: p.Distribution, Version: p.Version, Platform: p.Platform, Brings: []string{provider}, Lacks: p.Lacks}
 	if i := slices.IndexFunc(runtimes, func(r ortlib.Runtime) bool { return r.ID() == p.ORT }); i >= 0 {
 		c.Brings = runtimes[i].Platforms[p.Platform].Providers
 	}

@@ -160,20 +160,50 @@ func Models(cfg Config) ([]ModelFiles, error) {
 
 // cellsOf are the providers and models to try in one runtime: every model on each provider that the build brings, and,
 // so that their absence is seen in its exact words, one model on each of the others. What a library of the user's own
-// lacks, nobody expects.
-func (h *house) cellsOf(r ortlib.Runtime, brings []string, each func(m catalog.Model, provider string)) {
+// lacks, nobody expects. Where the machine lacks what a provider needs, one model is enough, too; lacks tells that of a provider that the
+// build brings, in one way or in several.
+func (h *house) cellsOf(r ortlib.Runtime, brings []string, variants []session.Variant, lacks func(session.Variant) []string, each func(m catalog.Model, v session.Variant, lacks string)) {
 	probe := h.catalogue.Models[slices.IndexFunc(h.catalogue.Models, func(m catalog.Model) bool {
 		return m.Where == catalog.Repository && m.Precision == "fp32" || m.ID == h.catalogue.Models[len(h.catalogue.Models)-1].ID
 	})]
-	for _, provider := range session.Providers() {
-		for _, m := range h.catalogue.Models {
-			absent := !slices.Contains(brings, provider)
-			if absent && (h.table == nil || r.Distribution == ownDistribution || m.ID != probe.ID || m.Precision != probe.Precision) && !slices.Contains(h.Providers, provider) {
-				continue
+	held := h.table != nil && r.Distribution != ownDistribution
+	for _, v := range variants {
+		named, absent := slices.Contains(h.Providers, v.ID), !slices.Contains(brings, v.Provider()) && h.plugin(v.ID) == ""
+		if absent && !named && (!held || v.Special()) {
+			continue
+		}
+		ways := []string{""}
+		if !absent {
+			ways = lacks(v)
+		}
+		for _, lacking := range ways {
+			for _, m := range h.catalogue.Models {
+				if held && !named && (absent || lacking != "") && (m.ID != probe.ID || m.Precision != probe.Precision) {
+					continue
+				}
+				each(m, v, lacking)
 			}
-			each(m, provider)
 		}
 	}
+}
+
+// variants are those that run: by default, or because they were asked for by name.
+func (h *house) variants() []session.Variant {
+	return slices.DeleteFunc(session.Variants(), func(v session.Variant) bool { return !v.Default && !slices.Contains(h.Providers, v.ID) })
+}
+
+// lacks tells what machines of a platform may lack for a provider.
+func lacks(platform string, v session.Variant) []string {
+	all := []string{""}
+	if strings.HasPrefix(platform, "linux/") { // elsewhere nobody looks
+		if v.Libraries {
+			all = append(all, observe.LacksLibraries)
+		}
+		if len(v.Devices) > 0 {
+			all = append(all, observe.LacksDevice)
+		}
+	}
+	return all
 }
 
 // found are the files of one entry of the catalogue, or why there is none.
@@ -251,10 +281,12 @@ func (h *house) places() []expect.Place {
 	for _, r := range h.runtimes {
 		for _, platform := range slices.Sorted(maps.Keys(r.Platforms)) {
 			build := r.Platforms[platform]
-			h.cellsOf(r, build.Providers, func(m catalog.Model, provider string) {
+			ways := func(v session.Variant) []string { return lacks(platform, v) }
+			variants := slices.DeleteFunc(session.Variants(), func(v session.Variant) bool { return v.Plugin != "" }) // no table is for those
+			h.cellsOf(r, build.Providers, variants, ways, func(m catalog.Model, v session.Variant, lacking string) {
 				for _, isa := range isasOf(platform) {
-					all = append(all, expect.Place{Cell: observe.Cell{Model: m.ID, Precision: m.Precision, Provider: provider, ORT: r.ID()},
-						Distribution: r.Distribution, Version: r.Version, Platform: platform, ISA: isa})
+					all = append(all, expect.Place{Cell: observe.Cell{Model: m.ID, Precision: m.Precision, Provider: v.ID, ORT: r.ID()},
+						Distribution: r.Distribution, Version: r.Version, Platform: platform, ISA: isa, Lacks: lacking})
 				}
 			})
 		}

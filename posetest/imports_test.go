@@ -12,10 +12,11 @@ import (
 // Data flows one way: what each package may import of this module. ARCHITECTURE.md says why.
 func TestImports(t *testing.T) {
 	const module = "github.com/posetest/suite/"
-	everything := []string{"alert", "bundle", "catalog", "child", "coco", "diagnose", "drift", "expect", "golden", "measure", "observe", "onnx", "ortlib", "pose", "reduce", "report", "session", "sums", "tensor", "whole", "worker"}
+	everything := []string{"alert", "bundle", "catalog", "child", "choose", "coco", "diagnose", "drift", "expect", "golden", "gpu", "measure", "observe", "onnx", "ortlib", "pose", "reduce", "report", "session", "sums", "tensor", "whole", "worker"}
 	may := map[string][]string{
 		"whole":        {},
 		"child":        {},
+		"choose":       {},
 		"faulttest":    {},
 		"tensor":       {},
 		"alert":        {},
@@ -30,6 +31,7 @@ func TestImports(t *testing.T) {
 		"reduce":       {},
 		"coco":         {"pose"},
 		"observe":      {"pose"},
+		"gpu":          {"child", "observe"},
 		"golden":       {"coco", "observe", "pose", "whole"},
 		"drift":        {"coco", "golden", "observe", "pose"},
 		"expect":       {"drift", "observe"},

@@ -49,8 +49,8 @@ func (s *Suite) Pack(ctx context.Context, want Packing, log Log) (bundle.Manifes
 	if err != nil {
 		return bundle.Manifest{}, nil, err
 	}
-	if s.cfg.Library != "" || s.cfg.Own != nil {
-		return fail(errors.New("a library or model of your own (POSETEST_ORT, --model) can't be packed, since nobody knows what belongs to it; choose with --runtimes and --models"))
+	if s.cfg.Library != "" || s.cfg.Own != nil || len(s.cfg.Plugins) > 0 {
+		return fail(errors.New("a library, plug-in or model of your own (POSETEST_ORT, POSETEST_PLUGINS, --model) can't be packed, since nobody knows what belongs to it; choose with --runtimes and --models"))
 	}
 	for _, m := range plan.Missing {
 		if len(m.Cells) > 0 {

@@ -99,6 +99,24 @@ func (h *house) libraries(ctx context.Context, log Log) ([]chosen, error) {
 	return all, nil
 }
 
+// lacks tells what this machine lacks for a provider that the build brings: libraries come first, as it meets them first. Where the
+// linker can't be asked, the run shows why.
+func (c chosen) lacks(ctx context.Context, cfg Config) func(session.Variant) []string {
+	return func(v session.Variant) []string {
+		if c.missing != nil {
+			return []string{""}
+		}
+		unfound, err := ortlib.Unfound(ctx, c.library, v.Provider(), cfg.environ(c.library))
+		switch {
+		case err == nil && len(unfound) > 0:
+			return []string{observe.LacksLibraries}
+		case !v.HasDevice():
+			return []string{observe.LacksDevice}
+		}
+		return []string{""}
+	}
+}
+
 // ownDistribution is that of a library of the user's: its id is own-1.23.2.
 const ownDistribution = "onnxruntime-own"
 
@@ -134,9 +152,12 @@ func (h *house) ownLibrary(ctx context.Context) (chosen, error) {
 	if !versionWord.MatchString(version) {
 		return fail(fmt.Errorf("%s: says that it is ONNX Runtime %.80q, which is no version; give one of version %s or newer", h.Library, version, session.MinVersion))
 	}
-	providers := h.Providers
-	if providers == nil {
-		providers = []string{"cpu"}
+	providers := []string{"cpu"}
+	if h.Providers != nil {
+		providers = nil
+	}
+	for _, id := range h.Providers {
+		providers = append(providers, session.Base(id))
 	}
 	return chosen{Runtime: ortlib.Runtime{Distribution: ownDistribution, Version: version}, library: h.Library, providers: providers}, nil
 }
@@ -166,7 +187,8 @@ func (h *house) plan(ctx context.Context, log Log) (*Plan, error) {
 		m.Cells = append(m.Cells, cells...)
 	}
 	for _, r := range runtimes {
-		h.cellsOf(r.Runtime, r.providers, func(m catalog.Model, provider string) {
+		h.cellsOf(r.Runtime, r.providers, h.variants(), r.lacks(ctx, h.Config), func(m catalog.Model, v session.Variant, lacking string) {
+			provider := v.ID
 			if !selected(h.Models, m.ID) || !selected(h.Precisions, m.Precision) || !selected(h.Providers, provider) {
 				return
 			}
@@ -182,11 +204,11 @@ func (h *house) plan(ctx context.Context, log Log) (*Plan, error) {
 					continue
 				}
 				p := Planned{Model: m, File: file, Head: found.heads[i], Library: r.library, Row: expect.Own(), Today: h.Today, Single: found.single,
-					Place: expect.Place{Cell: cell, Distribution: r.Distribution, Version: r.Version, Platform: machine.Platform(), ISA: machine.ISA}}
+					Place: expect.Place{Cell: cell, Distribution: r.Distribution, Version: r.Version, Platform: machine.Platform(), ISA: machine.ISA, Lacks: lacking}}
 				if h.Library == "" {
 					p.runtime = r.Runtime
 				}
-				if h.table != nil {
+				if h.table != nil && v.Plugin == "" {
 					p.Row, p.Err = h.table.Match(p.Place)
 				}
 				plan.Cells = append(plan.Cells, p)
@@ -211,14 +233,17 @@ func (h *house) plan(ctx context.Context, log Log) (*Plan, error) {
 
 // checkFilters tells of a word that no cell can have, so that a typo doesn't pass for a run without failures.
 func (h *house) checkFilters() error {
-	var ids, precisions []string
+	var ids, precisions, providers []string
+	for _, v := range session.Variants() {
+		providers = append(providers, v.ID)
+	}
 	for _, m := range h.catalogue.Models {
 		ids, precisions = append(ids, m.ID), append(precisions, m.Precision)
 	}
 	for _, f := range []struct {
 		name        string
 		words, from []string
-	}{{"models", h.Models, ids}, {"precisions", h.Precisions, precisions}, {"providers", h.Providers, session.Providers()}} {
+	}{{"models", h.Models, ids}, {"precisions", h.Precisions, precisions}, {"providers", h.Providers, providers}} {
 		for _, word := range f.words {
 			if !slices.Contains(f.from, word) {
 				slices.Sort(f.from)

@@ -58,7 +58,7 @@ func Results(table expect.Table, observations []observe.Observation, today time.
 			judge.Single = family.Single()
 		}
 		r := report.Result{Observation: o}
-		if table != nil && o.Precision != ownPrecision {
+		if table != nil && o.Precision != ownPrecision && !session.IsPlugin(o.Provider) {
 			judge.Row, r.Problem = table.Match(placeOf(o))
 		}
 		r.Row, r.Class = judge.Row, judge.Classify(o)
@@ -86,7 +86,7 @@ var runtimeID = regexp.MustCompile(`^(?:(.+?)-)?(\d.*)$`)
 
 // placeOf is where a cell was seen, as rows ask for it.
 func placeOf(o observe.Observation) expect.Place {
-	p := expect.Place{Cell: o.Cell, Distribution: "onnxruntime", Version: o.ORT, Platform: o.Machine.Platform(), ISA: o.Machine.ISA}
+	p := expect.Place{Cell: o.Cell, Distribution: "onnxruntime", Version: o.ORT, Platform: o.Machine.Platform(), ISA: o.Machine.ISA, Lacks: o.Lacks}
 	if m := runtimeID.FindStringSubmatch(o.ORT); m != nil {
 		p.Version = m[2]
 		if m[1] != "" {

@@ -22,7 +22,7 @@ import (
 )
 
 // Words say what a side of a comparison is, by key: model, precision, provider, ort, and what may vary beside: threads,
-// batch, binding (reused, copy, bound), arena (on, off), spin (on, off), stages (fused, separate), commit, program.
+// batch, binding (reused, copy, bound, device), arena (on, off), spin (on, off), stages (fused, separate), commit, program.
 type Words map[string]string
 
 // wordKeys are the keys of [Words], in the order of names.
@@ -30,7 +30,7 @@ var wordKeys = []string{"model", "precision", "provider", "ort", "threads", "bat
 
 // wordChoices are what a word may be, where that is a choice.
 var wordChoices = map[string][]string{
-	"binding": {"reused", "copy", "bound"}, "arena": {"on", "off"}, "spin": {"on", "off"}, "stages": {"fused", "separate"},
+	"binding": {"reused", "copy", "bound", "device"}, "arena": {"on", "off"}, "spin": {"on", "off"}, "stages": {"fused", "separate"},
 }
 
 // ParseWords reads "model=yolov8n-pose/precision=int8"; what it leaves out is that of base. A program's path may hold

@@ -15,7 +15,9 @@ import (
 	"github.com/posetest/suite/posetest/alert"
 	"github.com/posetest/suite/posetest/coco"
 	"github.com/posetest/suite/posetest/expect"
+	"github.com/posetest/suite/posetest/gpu"
 	"github.com/posetest/suite/posetest/observe"
+	"github.com/posetest/suite/posetest/session"
 	"github.com/posetest/suite/posetest/sums"
 	"github.com/posetest/suite/posetest/worker"
 	"golang.org/x/sync/errgroup"
@@ -99,7 +101,7 @@ func (s *Suite) repeat(ctx context.Context, p Planned) (observe.Observation, err
 
 func (s *Suite) attempt(ctx context.Context, p Planned) (observe.Observation, error) {
 	o := observe.Observation{Cell: p.Cell, Family: p.Model.Family, ModelFile: filepath.Base(p.File.Path), ModelSHA256: p.File.SHA256, ModelSize: p.File.Size,
-		Machine: observe.ThisMachine(), Threads: s.cfg.Threads, When: time.Now().UTC().Truncate(time.Second), Outcome: observe.Loads}
+		Machine: observe.ThisMachine(), Threads: s.cfg.Threads, When: time.Now().UTC().Truncate(time.Second), Lacks: p.Lacks, Outcome: observe.Loads}
 	used, err := s.use(ctx, p)
 	if err != nil {
 		return o, setupUnlessDone(ctx, fmt.Errorf("%s: %w", p.Cell, err))
@@ -191,17 +193,73 @@ func (s *Suite) drive(ctx context.Context, w *worker.Worker, p Planned, o *obser
 		}
 	}
 	if len(o.Photos) > 0 && o.Photos[len(o.Photos)-1].Error == "" {
-		runs, err := w.Time(ctx, worker.Timing{Runs: s.cfg.Runs})
-		if err != nil {
+		if err := s.timeRuns(ctx, w, p, o); err != nil {
 			return err
 		}
-		for _, run := range runs {
-			o.Worker += run.Wall
-		}
-		o.Runs = walls(runs)
-		o.Run = median(slices.Clone(o.Runs))
 	}
 	return w.Finish(ctx)
+}
+
+// How long a graphics processor works before it is timed: first until its clocks have settled and power, which is the mean of a second,
+// with them; and once more after it was asked for both, which may not happen beside what is timed.
+const (
+	settle   = 1500 * time.Millisecond
+	resettle = 200 * time.Millisecond
+)
+
+// timeRuns times inferences of the last photograph. Where the provider has memory of its own, that is once with the copies of inputs
+// and outputs there and back, and once without.
+func (s *Suite) timeRuns(ctx context.Context, w *worker.Worker, p Planned, o *observe.Observation) error {
+	timing := worker.Timing{Runs: s.cfg.Runs}
+	onDevice := session.DeviceMemory(p.Provider) != ""
+	if onDevice {
+		state := gpuState(ctx, session.DeviceID(p.Provider))
+		_, err := w.Time(ctx, worker.Timing{Runs: 1, Warm: settle})
+		if o.GPU = state(); err != nil {
+			return err
+		}
+		timing.Warm = resettle
+	}
+	runs, err := w.Time(ctx, timing)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		o.Worker += run.Wall
+	}
+	o.Runs = walls(runs)
+	o.Run = median(slices.Clone(o.Runs))
+	if !onDevice {
+		return nil
+	}
+	timing.Binding = worker.Device
+	if runs, err = w.Time(ctx, timing); err != nil {
+		return err
+	}
+	o.DeviceRuns = walls(runs)
+	return nil
+}
+
+// gpuState asks for the state of a GPU as it is most of the way through the time in which it is warmed up, and returns what waits for
+// the answer: nil, if nothing tells.
+func gpuState(ctx context.Context, device int) func() *observe.GPU {
+	answer := make(chan *observe.GPU, 1)
+	go func() {
+		defer close(answer)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(settle * 2 / 3):
+		}
+		all, err := gpu.Query(ctx)
+		if err != nil {
+			return
+		}
+		if g, ok := gpu.Visible(all, os.Environ(), device); ok {
+			answer <- &g.GPU
+		}
+	}()
+	return func() *observe.GPU { return <-answer }
 }
 
 // openIn opens the runtime and the session of a cell in a worker, notes what it sees, and returns when the runtime was
@@ -216,7 +274,7 @@ func (s *Suite) openSide(ctx context.Context, w *worker.Worker, p Side, o *obser
 	if err != nil {
 		return started, err
 	}
-	o.Load, err = w.Open(ctx, worker.Model{Path: p.File.Path, Family: p.Model.Family, Provider: p.Provider, Threads: orDefault(p.Threads, s.cfg.Threads),
+	o.Load, err = w.Open(ctx, worker.Model{Path: p.File.Path, Family: p.Model.Family, Provider: p.Provider, Plugin: s.cfg.plugin(p.Provider), Threads: orDefault(p.Threads, s.cfg.Threads),
 		Inputs: p.Head.Inputs, Outputs: p.Head.Outputs, Tuning: p.Tuning})
 	o.Worker = time.Since(started)
 	return started, err

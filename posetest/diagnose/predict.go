@@ -21,6 +21,7 @@ type Cell struct {
 	Version      string   // of the runtime: "1.23.2"
 	Platform     string   // "linux/amd64", …
 	Brings       []string // providers that the build brings
+	Lacks        string   // what the machine lacks for the provider, though the build brings it; "" for nothing
 }
 
 // A Prediction is what a model will do in a cell.
@@ -72,10 +73,15 @@ var absent = map[string]string{
 }
 
 func (m Model) unavailable(p *Prediction, c Cell) bool {
-	if slices.Contains(c.Brings, c.Provider) {
+	brought := slices.Contains(c.Brings, c.Provider)
+	if brought && c.Lacks == "" {
 		return false
 	}
 	p.Class = expect.ClassUnavailable
+	if brought {
+		p.because("https://onnxruntime.ai/docs/execution-providers/", "this machine lacks the %s that %s needs", c.Lacks, c.Provider)
+		return true
+	}
 	if c.Platform == "linux/amd64" {
 		p.Message = absent[c.Provider]
 	}

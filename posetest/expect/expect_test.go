@@ -1,6 +1,8 @@
 package expect_test
 
 import (
+	"cmp"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -49,6 +51,7 @@ func TestParseErrors(t *testing.T) {
 		{"nobody would know how it is known", `status = "verified linux/amd64 2026-11-24"`, ``, `support.toml:2: status "" must be`},
 		{"verified by nobody", `"verified linux/amd64 2026-11-24"`, `"verified"`, "must name the platforms"},
 		{"an unknown processor class matches nothing", `provider = "cpu"`, "provider = \"cpu\"\nisa = \"vnni2\"", `isa "vnni2" must be one of`},
+		{"a lack that there is not matches nothing", `provider = "cpu"`, "provider = \"cpu\"\nlacks = \"gpu\"", `lacks "gpu" must be one of [nothing libraries device]`},
 		{"a crash must say when", `want = "fails"`, "want = \"crashes\"", "during must name the request"},
 		{"a signal is of a crash", `op = "ConvInteger"`, `signal = "SIGSEGV"`, "signal and during go with crashes"},
 		{"what it does sometimes must be an outcome", `op = "ConvInteger"`, `sometimes = "works"`, `sometimes "works" must be one of`},
@@ -106,10 +109,30 @@ func TestMatchNarrows(t *testing.T) {
 		{`platform = "linux/amd64 linux/arm64"`, true},
 		{`platform = "darwin/arm64"`, false},
 		{`distribution = "onnxruntime-openvino"`, false},
+		{`lacks = "nothing"`, true},
+		{`lacks = "nothing device"`, true},
+		{`lacks = "device libraries"`, false},
 	} {
 		_, err := parse(t, loads+test.condition).Match(p)
 		assert.Equal(t, test.want, err == nil, "%q: %v", test.condition, err)
 	}
+}
+
+// What a machine without a device shows says nothing of one that has it, and the other way round.
+func TestMatchByWhatIsLacking(t *testing.T) {
+	const row = "[[row]]\nprovider = \"cuda\"\nlacks = \"%s\"\nwant = \"loads\"\nstatus = \"unverified\"\n"
+	table := parse(t, fmt.Sprintf(row, "nothing")+fmt.Sprintf(row, "device")+fmt.Sprintf(row, "libraries"))
+	for _, lacks := range []string{"", "device", "libraries"} {
+		p := place("m", "fp32", "cuda", "1.31.1")
+		p.Lacks = lacks
+		got, err := table.Match(p)
+		require.NoError(t, err)
+		assert.Equal(t, expect.Set{cmp.Or(lacks, "nothing")}, got.Lacks)
+	}
+	p := place("m", "fp32", "cuda", "1.31.1")
+	p.Lacks = "device"
+	_, err := table[:1].Match(p)
+	assert.EqualError(t, err, "model=m/precision=fp32/provider=cuda/ort=1.31.1 on linux/amd64 avx2 without the provider's device: no row is for this cell; add one that says what it does")
 }
 
 func TestCheck(t *testing.T) {

@@ -285,7 +285,9 @@ func (r Row) wants() string {
 }
 
 func (r Row) remedy(o observe.Observation) string {
-	switch {
+	switch hint := Hint(o); {
+	case hint != "":
+		return hint
 	case r.Line == 0:
 		return "its message says why"
 	case o.Outcome == observe.Loads:

@@ -81,7 +81,7 @@ func (all Speeds) Match(p Place) (bar Speed, has bool, err error) {
 			continue
 		}
 		if has {
-			return Speed{}, false, fmt.Errorf("%s on %s %s: speeds %s and %s are both for this cell; narrow one of them", p.Cell, p.Platform, p.ISA, bar.Where(), s.Where())
+			return Speed{}, false, fmt.Errorf("%s on %s: speeds %s and %s are both for this cell; narrow one of them", p.Cell, p.on(), bar.Where(), s.Where())
 		}
 		bar, has = s, true
 	}

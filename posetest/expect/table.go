@@ -10,6 +10,7 @@ package expect
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -88,6 +89,7 @@ type Conditions struct {
 	Distribution Set   `toml:"distribution"` // "onnxruntime", "onnxruntime-openvino", …
 	Platform     Set   `toml:"platform"`     // "linux/amd64", …
 	ISA          Set   `toml:"isa"`          // [observe.ISAs]
+	Lacks        Set   `toml:"lacks"`        // what the machine has not of what the provider needs beyond the build: [Lacks]
 }
 
 // A Row says what the cells that it matches do.
@@ -149,12 +151,28 @@ type Place struct {
 	Version      string // of the runtime
 	Platform     string
 	ISA          string
+	Lacks        string // as [observe.Observation] has it: "" for nothing
+}
+
+// Nothing is what a machine lacks that has all that the provider needs.
+const Nothing = "nothing"
+
+// Lacks are the words for what a machine may lack.
+func Lacks() []string { return []string{Nothing, observe.LacksLibraries, observe.LacksDevice} }
+
+// on is where the cell is, for a message.
+func (p Place) on() string {
+	on := p.Platform + " " + p.ISA
+	if p.Lacks != "" {
+		on += " without the provider's " + p.Lacks
+	}
+	return on
 }
 
 // Matches tells whether the conditions are those of a cell.
 func (r Conditions) Matches(p Place) bool {
 	return r.Model.Has(p.BaseModel()) && r.Precision.Has(p.Precision) && r.Provider.Has(p.Provider) && r.ORT.Has(p.Version) &&
-		r.Distribution.Has(p.Distribution) && r.Platform.Has(p.Platform) && r.ISA.Has(p.ISA)
+		r.Distribution.Has(p.Distribution) && r.Platform.Has(p.Platform) && r.ISA.Has(p.ISA) && r.Lacks.Has(cmp.Or(p.Lacks, Nothing))
 }
 
 // A Table is all rows.
@@ -310,6 +328,11 @@ func (c Conditions) check() error {
 			return fmt.Errorf("isa %q must be one of %v", isa, observe.ISAs())
 		}
 	}
+	for _, what := range c.Lacks {
+		if !slices.Contains(Lacks(), what) {
+			return fmt.Errorf("lacks %q must be one of %v", what, Lacks())
+		}
+	}
 	return nil
 }
 
@@ -325,9 +348,9 @@ func (t Table) Match(p Place) (Row, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return Row{}, fmt.Errorf("%s on %s %s: no row is for this cell; add one that says what it does", p.Cell, p.Platform, p.ISA)
+		return Row{}, fmt.Errorf("%s on %s: no row is for this cell; add one that says what it does", p.Cell, p.on())
 	}
-	return Row{}, fmt.Errorf("%s on %s %s: rows %s and %s are both for this cell; narrow one of them", p.Cell, p.Platform, p.ISA, found[0].Where(), found[1].Where())
+	return Row{}, fmt.Errorf("%s on %s: rows %s and %s are both for this cell; narrow one of them", p.Cell, p.on(), found[0].Where(), found[1].Where())
 }
 
 // Check holds the table to all cells that there are: each must have one row, and each row a cell.

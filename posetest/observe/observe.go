@@ -51,7 +51,7 @@ const (
 	Fails       Outcome = "fails"       // the runtime refused the model with a message
 	Crashes     Outcome = "crashes"     // the worker died of a signal or left early
 	Hangs       Outcome = "hangs"       // the worker gave no answer within its time, on the clock or of processors
-	Unavailable Outcome = "unavailable" // the provider is not in this build of the runtime
+	Unavailable Outcome = "unavailable" // the provider is not in this build of the runtime, or starts with no model on this machine
 )
 
 // Outcomes are all of them, in the order of a legend.
@@ -115,6 +115,27 @@ type Machine struct {
 // Platform is the machine's "linux/amd64".
 func (m Machine) Platform() string { return m.OS + "/" + m.Arch }
 
+// A GPU is the graphics processor that a cell ran on, as its driver's tool told while the cell was warmed up; what it does not
+// tell is 0.
+type GPU struct {
+	Name        string  `json:"name"`
+	Driver      string  `json:"driver"`
+	Memory      int64   `json:"memory_bytes"`
+	PState      string  `json:"pstate"`        // performance state: P0 is the fastest
+	Clock       int     `json:"clock_mhz"`     // of the multiprocessors
+	MaxClock    int     `json:"max_clock_mhz"` // that they can have
+	MemoryClock int     `json:"memory_clock_mhz"`
+	Power       float64 `json:"power_w"`
+	PowerLimit  float64 `json:"power_limit_w"`
+	Temperature int     `json:"temperature_c"` // °C
+}
+
+// What a provider may lack on a machine, though the build brings it; "" for nothing.
+const (
+	LacksLibraries = "libraries" // of a vendor, such as CUDA's
+	LacksDevice    = "device"
+)
+
 // An Observation is all that was seen of one cell.
 type Observation struct {
 	Cell
@@ -127,6 +148,8 @@ type Observation struct {
 	Threads     int       `json:"threads"`
 	When        time.Time `json:"when"`
 
+	// Lacks is what the provider needs beyond the build and this machine has not, by its files: [LacksLibraries], [LacksDevice].
+	Lacks     string         `json:"lacks,omitempty"`
 	Outcome   Outcome        `json:"outcome"`
 	Failure   *Failure       `json:"failure,omitempty"`   // for Fails and Unavailable
 	Death     *Death         `json:"death,omitempty"`     // for Crashes and Hangs
@@ -137,16 +160,18 @@ type Observation struct {
 	// observation is of; nil if it was not repeated. See [Repeated].
 	Variants []Variant `json:"variants,omitempty"`
 
-	Start      time.Duration   `json:"start_ns"`             // worker started and runtime opened
-	Load       time.Duration   `json:"load_ns,omitempty"`    // the session's creation alone
-	FirstRun   time.Duration   `json:"first_run_ns"`         // the first inference
-	Run        time.Duration   `json:"run_ns"`               // median of Runs
-	Runs       []time.Duration `json:"runs_ns,omitempty"`    // the timed inferences, in their order
-	PeakMemory int64           `json:"peak_memory_bytes"`    // of the worker, resident
-	Worker     time.Duration   `json:"worker_ns"`            // what the worker spent in load and runs, of all repetitions
-	Photos     []Photo         `json:"photos,omitempty"`     // in the order of the fixtures
-	COCO       *COCO           `json:"coco,omitempty"`       // nil if not asked for
-	LogErrors  []string        `json:"log_errors,omitempty"` // warnings and errors of the runtime's log
+	Start      time.Duration   `json:"start_ns"`                 // worker started and runtime opened
+	Load       time.Duration   `json:"load_ns,omitempty"`        // the session's creation alone
+	FirstRun   time.Duration   `json:"first_run_ns"`             // the first inference
+	Run        time.Duration   `json:"run_ns"`                   // median of Runs
+	Runs       []time.Duration `json:"runs_ns,omitempty"`        // the timed inferences, in their order
+	DeviceRuns []time.Duration `json:"device_runs_ns,omitempty"` // timed with inputs and outputs in the memory of a device, copies not counted
+	GPU        *GPU            `json:"gpu,omitempty"`            // of providers of NVIDIA's; nil where nothing tells
+	PeakMemory int64           `json:"peak_memory_bytes"`        // of the worker, resident
+	Worker     time.Duration   `json:"worker_ns"`                // what the worker spent in load and runs, of all repetitions
+	Photos     []Photo         `json:"photos,omitempty"`         // in the order of the fixtures
+	COCO       *COCO           `json:"coco,omitempty"`           // nil if not asked for
+	LogErrors  []string        `json:"log_errors,omitempty"`     // warnings and errors of the runtime's log
 }
 
 // COCO is how accurate a cell is on COCO's annotated photographs; see package coco for the figures.

@@ -84,7 +84,8 @@ func TestTimeless(t *testing.T) {
 		}
 	}
 	slices.Sort(left)
-	assert.Equal(t, []string{"death.log[0]", "death.log[1]", "first_run_ns", "load_ns", "peak_memory_bytes", "photos[0].infer_ns", "run_ns",
+	assert.Equal(t, []string{"death.log[0]", "death.log[1]", "device_runs_ns[0]", "device_runs_ns[1]", "first_run_ns",
+		"gpu.clock_mhz", "gpu.memory_clock_mhz", "gpu.power_w", "gpu.pstate", "gpu.temperature_c", "load_ns", "peak_memory_bytes", "photos[0].infer_ns", "run_ns",
 		"runs_ns[0]", "runs_ns[1]", "runs_ns[2]", "start_ns", "when", "worker_ns"}, left)
 	assert.Subset(t, slices.Collect(maps.Keys(before)), slices.Collect(maps.Keys(timeless)), "nothing is put in")
 

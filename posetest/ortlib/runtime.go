@@ -138,7 +138,7 @@ func decodeError(text []byte, err error) error {
 		return fmt.Errorf("runtimes.json:%d: field %q is a %s, want %s", lineAt(text, typ.Offset), typ.Field, typ.Value, typ.Type)
 	}
 	if _, field, ok := strings.Cut(err.Error(), "unknown field "); ok {
-		return fmt.Errorf("runtimes.json:%d: unknown field %s: known are runtimes, distribution, version, default, platforms, wheel, wheelSHA256, wheelSize, library, librarySHA256, filesSHA256, providers",
+		return fmt.Errorf("runtimes.json:%d: unknown field %s: known are runtimes, distribution, version, default, needs, platforms, wheel, wheelSHA256, wheelSize, library, librarySHA256, filesSHA256, providers",
 			lineAt(text, int64(bytes.Index(text, []byte(field)))), field)
 	}
 	return fmt.Errorf("runtimes.json: %w", err)

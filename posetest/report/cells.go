@@ -53,7 +53,14 @@ func (r Result) runTime() string {
 	if r.Run == 0 || len(r.Runs) < 2 {
 		return unit(r.Run)
 	}
-	return fmt.Sprintf("%s ms; %s to %s in %d runs", ms(r.Run), ms(slices.Min(r.Runs)), ms(slices.Max(r.Runs)), len(r.Runs))
+	s := fmt.Sprintf("%s ms; %s to %s in %d runs", ms(r.Run), ms(slices.Min(r.Runs)), ms(slices.Max(r.Runs)), len(r.Runs))
+	if len(r.DeviceRuns) > 0 {
+		s += fmt.Sprintf("; without copies to and from the device %s to %s ms", ms(slices.Min(r.DeviceRuns)), ms(slices.Max(r.DeviceRuns)))
+	}
+	if g := r.GPU; g != nil {
+		s += fmt.Sprintf("; %s, driver %s, %s, %d of %d MHz, %.0f of %.0f W, %d °C", g.Name, g.Driver, g.PState, g.Clock, g.MaxClock, g.Power, g.PowerLimit, g.Temperature)
+	}
+	return s
 }
 
 // single tells that the cell's family looks for one person.

@@ -117,7 +117,7 @@ func (p Page) Text(w io.Writer, style Style) {
 	for _, a := range p.absent() {
 		items = append(items, []string{a.provider + ": " + a.message, strings.Join(a.orts, " ")})
 	}
-	list("Not in these builds, in the runtime's words:", items...)
+	list("Not in these builds, or not started here, in the runtime's words:", items...)
 	if rows := p.elsewhere(); len(rows) > 0 {
 		list("Not seen on this machine:", []string{fmt.Sprintf("%d rows of the support table are for other platforms, or nobody has shown them; the Markdown page lists them", len(rows))})
 	}
@@ -245,7 +245,7 @@ func (p Page) Markdown(w io.Writer) error {
 	for _, a := range p.absent() {
 		rows = append(rows, table.Row{a.provider, strings.Join(a.orts, " "), a.message})
 	}
-	section("Not in these builds", table.Row{"provider", "runtimes", "the runtime's words"}, rows)
+	section("Not in these builds, or not started here", table.Row{"provider", "runtimes", "the runtime's words"}, rows)
 	section("Not seen on this machine", table.Row{"platform", "provider", "runtimes", "model", "precision", "expected", "known by"}, p.elsewhere())
 	rows = nil
 	for _, f := range p.flakies() {
@@ -330,7 +330,7 @@ var meanings = map[expect.Class]string{
 	expect.ClassFails:       "the runtime refuses the model with a message",
 	expect.ClassCrashes:     "the process dies",
 	expect.ClassHangs:       "no answer within the time limit",
-	expect.ClassUnavailable: "the provider is not in this build of the runtime",
+	expect.ClassUnavailable: "the provider is not in this build, or does not start here",
 	expect.ClassUnverified:  "not run here",
 }
 

@@ -14,12 +14,14 @@ type Bound struct {
 	s       *Session
 	binding *ort.IoBinding
 	values  []ort.Value
+	device  *device // where outputs stay on a device
 	// Outputs are valid until the next run. Those whose shape the graph leaves open are not bound, and not here.
 	Outputs []tensor.Tensor
 }
 
 // Bind binds inputs, whose memory is used as it is, and outputs of the shapes that the graph tells; an open first
-// dimension, the batch, is that of the first input.
+// dimension, the batch, is that of the first input. If the provider's memory is that of a device, inputs are copied there once, here, and
+// outputs are copied from there in each run.
 func (s *Session) Bind(inputs ...tensor.Tensor) (_ *Bound, err error) {
 	b := &Bound{s: s}
 	defer func() {
@@ -27,21 +29,8 @@ func (s *Session) Bind(inputs ...tensor.Tensor) (_ *Bound, err error) {
 			b.Close()
 		}
 	}()
-	if len(inputs) == 0 || len(inputs[0].Shape) == 0 {
-		return nil, errors.New("bind: a run needs at least one input")
-	}
-	if b.binding, err = s.s.CreateIoBinding(); err != nil {
-		return nil, fmt.Errorf("bind: %w", err)
-	}
-	for _, t := range inputs {
-		v, err := value(t)
-		if err != nil {
-			return nil, fmt.Errorf("bind input %s: %w", t.Name, err)
-		}
-		b.values = append(b.values, v)
-		if err := b.binding.BindInput(t.Name, v); err != nil {
-			return nil, fmt.Errorf("bind input %s: %w", t.Name, err)
-		}
+	if err := b.bindInputs(inputs); err != nil {
+		return nil, err
 	}
 	for _, info := range s.outputs {
 		t, err := empty(info, inputs[0].Shape[0])
@@ -59,6 +48,26 @@ func (s *Session) Bind(inputs ...tensor.Tensor) (_ *Bound, err error) {
 		b.Outputs = append(b.Outputs, t)
 	}
 	return b, nil
+}
+
+func (b *Bound) bindInputs(inputs []tensor.Tensor) (err error) {
+	if len(inputs) == 0 || len(inputs[0].Shape) == 0 {
+		return errors.New("bind: a run needs at least one input")
+	}
+	if b.binding, err = b.s.s.CreateIoBinding(); err != nil {
+		return fmt.Errorf("bind: %w", err)
+	}
+	for _, t := range inputs {
+		v, err := value(t)
+		if err != nil {
+			return fmt.Errorf("bind input %s: %w", t.Name, err)
+		}
+		b.values = append(b.values, v)
+		if err := b.binding.BindInput(t.Name, v); err != nil {
+			return fmt.Errorf("bind input %s: %w", t.Name, err)
+		}
+	}
+	return nil
 }
 
 // empty is memory for an output.
@@ -89,8 +98,14 @@ func empty(info tensor.Info, batch int64) (tensor.Tensor, error) {
 	return t, nil
 }
 
-// Run runs the model once on the memory that is bound.
-func (b *Bound) Run() error { return b.s.s.RunWithBinding(b.binding) }
+// Run runs the model once on the memory that is bound, and returns when outputs are there.
+func (b *Bound) Run() error {
+	err := b.s.s.RunWithBinding(b.binding)
+	if err == nil && b.device != nil {
+		err = b.device.synchronize(synchronizeBoundOutputs)
+	}
+	return err
+}
 
 // Close frees the binding; the session stays.
 func (b *Bound) Close() {

@@ -17,8 +17,9 @@ import (
 
 // A model can't bring code: whatever it asks for beyond ONNX Runtime's own operators, it is refused in words, and no library is
 // opened, also not one that lies beside it. The runtime opens such libraries only for a program that names them
-// (RegisterCustomOpsLibrary, RegisterExecutionProviderLibrary, options of providers), which this package never does: it has no
-// option for the former, and options of providers come from who calls [session.Open], not from a file.
+// (RegisterCustomOpsLibrary, RegisterExecutionProviderLibrary, options of providers), which this package does not do: it has no
+// option for the first, the second is in builds with the tag ortplugin alone, for a path that who calls [session.Open] names, and so are
+// options of providers, among which there is none that names a library.
 func TestModelBringsNoCode(t *testing.T) {
 	for _, row := range []struct {
 		why, domain, op string

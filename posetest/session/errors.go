@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -65,6 +66,19 @@ func hidePath(message, model string) string {
 	}
 	return strings.ReplaceAll(message, model, "{model}")
 }
+
+// hide keeps what belongs to this machine out of the runtime's words: the path of the model, the folder of the runtime, and the name
+// of the machine, which CUDA's errors have.
+func (o Options) hide(message string) string {
+	message = hidePath(message, o.Model)
+	if dir := filepath.Dir(o.Library); o.Library != "" && dir != "." {
+		message = strings.ReplaceAll(message, dir, "{runtime}")
+	}
+	return hostName.ReplaceAllString(message, "hostname={host}")
+}
+
+// hostName is in the words of onnxruntime/core/providers/cuda/cuda_call.cc.
+var hostName = regexp.MustCompile(`hostname=\S+`)
 
 // missingKernel is a sentence of onnxruntime/core/framework/session_state.cc, of all versions since 1.22. A name may hold
 // quotes, and nothing follows it.

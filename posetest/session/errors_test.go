@@ -44,3 +44,19 @@ func TestModelPathIsHidden(t *testing.T) {
 	assert.EqualError(t, newLoadError("Load model from /a/b.onnx failed: /a/b.onnx is cut", "/a/b.onnx"), "Load model from {model} failed: {model} is cut")
 	assert.EqualError(t, newLoadError("words", ""), "words")
 }
+
+// What differs from machine to machine is not in words that a row has.
+func TestWordsOfAnyMachine(t *testing.T) {
+	o := Options{Model: "/models/a.onnx", Library: "/home/me/ort/libonnxruntime.so.1.31.1"}
+	for _, row := range []struct{ why, message, want string }{
+		{"the folder of the runtime", "Failed to load library /home/me/ort/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13",
+			"Failed to load library {runtime}/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13"},
+		{"the name of the machine", "CUDA failure 35: CUDA driver version is insufficient ; GPU=-1 ; hostname=box-7.example ; file=/onnxruntime_src/a.cc ; line=1",
+			"CUDA failure 35: CUDA driver version is insufficient ; GPU=-1 ; hostname={host} ; file=/onnxruntime_src/a.cc ; line=1"},
+		{"the model", "Load model from /models/a.onnx failed", "Load model from {model} failed"},
+		{"nothing of it", "no such device", "no such device"},
+	} {
+		assert.Equal(t, row.want, o.hide(row.message), row.why)
+	}
+	assert.Equal(t, "./a.so", Options{Library: "libonnxruntime.so"}.hide("./a.so"), "a library without a folder")
+}

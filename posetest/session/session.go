@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strconv"
@@ -12,9 +13,6 @@ import (
 	"github.com/posetest/suite/posetest/tensor"
 	ort "github.com/yalue/onnxruntime_go"
 )
-
-// MinVersion is the oldest ONNX Runtime that the binding can open: it asks for API version 22.
-const MinVersion = "1.22"
 
 // OpenLibrary opens the runtime library at path and returns the version that it reports of itself, such as "1.23.2".
 // Its error is a [LibraryError].
@@ -34,8 +32,8 @@ func OpenLibrary(path string) (version string, err error) {
 	reason := err.Error()
 	switch {
 	case strings.Contains(reason, "Error setting ORT API base: 2"):
-		reason = fmt.Sprintf("it is ONNX Runtime %s, and this program needs API version 22: ONNX Runtime %s or newer, "+
-			"but not so new that it dropped that version; choose another with `posetest runtime list`", version, MinVersion)
+		reason = fmt.Sprintf("it is ONNX Runtime %s, and this program needs API version %d: ONNX Runtime %s or newer, "+
+			"but not so new that it dropped that version; choose another with `posetest runtime list`", version, bindingAPI, MinVersion)
 	case strings.Contains(reason, "OrtGetApiBase"):
 		reason = "it exports no OrtGetApiBase, so it is no ONNX Runtime; give the path of libonnxruntime.so, .dylib or onnxruntime.dll"
 	default:
@@ -46,10 +44,12 @@ func OpenLibrary(path string) (version string, err error) {
 
 // Options say what to open. Inputs and Outputs are the graph's, since the binding binds by name.
 type Options struct {
-	Model           string // path
-	Provider        string // one of [Providers]
-	ProviderOptions map[string]string
-	Threads         int // of one operator; 0 is the runtime's default
+	Model           string            // path
+	Provider        string            // ID of one of [Variants]
+	ProviderOptions map[string]string // beyond those of the variant
+	Plugin          string            // path of the library that brings the provider, for a variant that is a plug-in
+	Library         string            // path of the library that is open; its folder is kept out of words that are to be compared
+	Threads         int               // of one operator; 0 is the runtime's default
 	Inputs, Outputs []tensor.Info
 	Tuning
 }
@@ -67,6 +67,9 @@ type Session struct {
 	s       *ort.DynamicAdvancedSession
 	outputs []tensor.Info
 	results []ort.Value // of the run before, written over by the next where their shapes can't change
+	library string
+	memory  string // of the device, as the runtime names it
+	device  int
 }
 
 // Open creates a session and returns the time that its creation alone took. Its error is an [UnavailableError] or a
@@ -86,15 +89,48 @@ func Open(o Options) (*Session, time.Duration, error) {
 		}
 	}
 	if err := appendProvider(so, o); err != nil {
-		return nil, 0, &UnavailableError{Provider: o.Provider, Message: hidePath(err.Error(), o.Model)}
+		return nil, 0, &UnavailableError{Provider: o.Provider, Message: o.hide(err.Error())}
 	}
 	begin := time.Now()
 	s, err := ort.NewDynamicAdvancedSession(o.Model, names(o.Inputs), names(o.Outputs), so)
 	took := time.Since(begin)
 	if err != nil {
-		return nil, took, newLoadError(strings.TrimPrefix(err.Error(), "Error creating C session from file: "), o.Model)
+		message := o.hide(strings.TrimPrefix(err.Error(), "Error creating C session from file: "))
+		if !o.starts() {
+			return nil, took, &UnavailableError{Provider: o.Provider, Message: message}
+		}
+		return nil, took, newLoadError(message, o.Model)
 	}
-	return &Session{s: s, outputs: o.Outputs}, took, nil
+	return &Session{s: s, outputs: o.Outputs, library: o.Library, memory: DeviceMemory(o.Provider), device: DeviceID(o.Provider)}, took, nil
+}
+
+// smallest is an ONNX model of one Relu, from x to y, float32 [1].
+const smallest = "\x08\x08" + "\x3a\x33" + // IR version 8; graph:
+	"\x0a\x0c\x0a\x01x\x12\x01y\x22\x04Relu" + "\x12\x01g" + // node, name
+	"\x5a\x0f\x0a\x01x\x12\x0a\x0a\x08\x08\x01\x12\x04\x0a\x02\x08\x01" + // input
+	"\x62\x0f\x0a\x01y\x12\x0a\x0a\x08\x08\x01\x12\x04\x0a\x02\x08\x01" + // output
+	"\x42\x02\x10\x0d" // opset 13
+
+// starts tells whether the provider opens any model at all. Some look for their device only when a session is made, and then the
+// refusal is no word on the model.
+func (o Options) starts() bool {
+	if Base(o.Provider) == "cpu" {
+		return true
+	}
+	so, err := ort.NewSessionOptions()
+	if err != nil {
+		return false
+	}
+	defer so.Destroy()
+	if err := errors.Join(Tuning{Quiet: true}.apply(so), appendProvider(so, o)); err != nil {
+		return false
+	}
+	s, err := ort.NewDynamicAdvancedSessionWithONNXData([]byte(smallest), []string{"x"}, []string{"y"}, so)
+	if err != nil {
+		return false
+	}
+	s.Destroy()
+	return true
 }
 
 func (t Tuning) apply(so *ort.SessionOptions) error {
@@ -233,43 +269,50 @@ func data(v ort.Value) (any, error) {
 type provider struct {
 	runtimeName string // as the runtime's log names it
 	add         func(*ort.SessionOptions, Options) error
+	memory      string // of its device, as the runtime names it; "" for the processor's own
 }
 
 var providers = map[string]provider{
-	"cpu": {"CPUExecutionProvider", func(*ort.SessionOptions, Options) error { return nil }},
-	"openvino": {"OpenVINOExecutionProvider", func(so *ort.SessionOptions, o Options) error {
-		options := map[string]string{"device_type": "CPU"}
+	"cpu": {runtimeName: "CPUExecutionProvider", add: func(*ort.SessionOptions, Options) error { return nil }},
+	"openvino": {runtimeName: "OpenVINOExecutionProvider", add: func(so *ort.SessionOptions, o Options) error {
+		threads := map[string]string{}
 		if o.Threads > 0 {
-			options["num_of_threads"] = strconv.Itoa(o.Threads)
+			threads["num_of_threads"] = strconv.Itoa(o.Threads)
 		}
-		return so.AppendExecutionProviderOpenVINO(merge(options, o.ProviderOptions))
+		return so.AppendExecutionProviderOpenVINO(merge(threads, o.ProviderOptions))
 	}},
-	"cuda": {"CUDAExecutionProvider", func(so *ort.SessionOptions, o Options) error {
+	"cuda": {runtimeName: "CUDAExecutionProvider", memory: "Cuda", add: func(so *ort.SessionOptions, o Options) error {
 		options, err := ort.NewCUDAProviderOptions()
 		if err != nil {
 			return err
 		}
 		defer options.Destroy()
-		if err := options.Update(merge(map[string]string{"device_id": "0"}, o.ProviderOptions)); err != nil {
+		if err := options.Update(o.ProviderOptions); err != nil {
 			return err
 		}
 		return so.AppendExecutionProviderCUDA(options)
 	}},
-	"tensorrt": {"TensorrtExecutionProvider", func(so *ort.SessionOptions, o Options) error {
+	"tensorrt": {runtimeName: "TensorrtExecutionProvider", memory: "Cuda", add: func(so *ort.SessionOptions, o Options) error {
 		options, err := ort.NewTensorRTProviderOptions()
 		if err != nil {
 			return err
 		}
 		defer options.Destroy()
-		if err := options.Update(merge(map[string]string{"device_id": "0"}, o.ProviderOptions)); err != nil {
+		if err := options.Update(o.ProviderOptions); err != nil {
 			return err
 		}
 		return so.AppendExecutionProviderTensorRT(options)
 	}},
-	"coreml":   {"CoreMLExecutionProvider", byName("CoreML")},
-	"webgpu":   {"WebGpuExecutionProvider", byName("WebGPU")},
-	"xnnpack":  {"XnnpackExecutionProvider", byName("XNNPACK")},
-	"directml": {"DmlExecutionProvider", func(so *ort.SessionOptions, o Options) error { return so.AppendExecutionProviderDirectML(0) }},
+	"coreml":  {runtimeName: "CoreMLExecutionProvider", add: byName("CoreML")},
+	"webgpu":  {runtimeName: "WebGpuExecutionProvider", add: byName("WebGPU")},
+	"xnnpack": {runtimeName: "XnnpackExecutionProvider", add: byName("XNNPACK")},
+	"directml": {runtimeName: "DmlExecutionProvider", add: func(so *ort.SessionOptions, o Options) error {
+		id, err := strconv.Atoi(o.ProviderOptions["device_id"])
+		if err != nil {
+			return err
+		}
+		return so.AppendExecutionProviderDirectML(id)
+	}},
 }
 
 func byName(name string) func(*ort.SessionOptions, Options) error {
@@ -278,22 +321,36 @@ func byName(name string) func(*ort.SessionOptions, Options) error {
 	}
 }
 
-func merge(defaults, own map[string]string) map[string]string {
-	for k, v := range own {
-		defaults[k] = v
+// merge joins options; of one that is in several, the last value holds.
+func merge(all ...map[string]string) map[string]string {
+	merged := map[string]string{}
+	for _, options := range all {
+		maps.Copy(merged, options)
 	}
-	return defaults
+	return merged
 }
 
+// appendProvider adds the provider of a variant. Options other than those that providers.json and [Options] name are the
+// provider's own defaults.
 func appendProvider(so *ort.SessionOptions, o Options) error {
-	p, ok := providers[o.Provider]
+	v, ok := lookup(o.Provider)
 	if !ok {
 		return fmt.Errorf("posetest knows no execution provider %q, only %s", o.Provider, strings.Join(Providers(), ", "))
 	}
-	return p.add(so, o)
+	if err := checkOptions(v.Provider(), o.ProviderOptions); err != nil {
+		return err
+	}
+	o.ProviderOptions = merge(v.Options, o.ProviderOptions)
+	if v.Plugin != "" {
+		if o.Plugin == "" {
+			return fmt.Errorf("%s comes in a library of its own, and none was named; set POSETEST_PLUGINS=%s=PATH", v.ID, v.ID)
+		}
+		return appendPlugin(so, v, o)
+	}
+	return providers[v.Provider()].add(so, o)
 }
 
-// Providers are the names of the execution providers that [Open] takes, sorted.
+// Providers are the execution providers that [Variants] are of, sorted.
 func Providers() []string {
 	names := make([]string, 0, len(providers))
 	for name := range providers {
@@ -303,5 +360,15 @@ func Providers() []string {
 	return names
 }
 
-// RuntimeName is how the runtime's log and placement name a provider: "cpu" is "CPUExecutionProvider".
-func RuntimeName(provider string) string { return providers[provider].runtimeName }
+// RuntimeName is how the runtime's log and placement name the provider of a variant: "cpu" is "CPUExecutionProvider". It is "" for one
+// that there is not.
+func RuntimeName(id string) string {
+	v, ok := lookup(id)
+	if !ok {
+		return ""
+	}
+	return providers[v.Provider()].runtimeName
+}
+
+// DeviceMemory is how the runtime names the memory of the device of a variant, "" where that is the processor's, or can't be bound.
+func DeviceMemory(id string) string { return providers[Base(id)].memory }

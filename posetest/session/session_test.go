@@ -31,6 +31,9 @@ const (
 	models    = "../../models/"
 )
 
+// libraryPath is of the runtime that is open.
+var libraryPath string
+
 // beforeOpen is what OpenLibrary and Open say while no runtime is open; there is no other time to ask.
 var beforeOpen struct{ nowhere, noLibrary, tooEarly error }
 
@@ -55,6 +58,7 @@ func open() error {
 	_, _, beforeOpen.tooEarly = session.Open(options("movenet-lightning.onnx", "cpu"))
 	_, beforeOpen.nowhere = session.OpenLibrary("/nowhere/libonnxruntime.so")
 	_, beforeOpen.noLibrary = session.OpenLibrary("session_test.go")
+	libraryPath = path
 	version, err := session.OpenLibrary(path)
 	if err == nil && version != runtimeID {
 		err = fmt.Errorf("%s says that it is %s", path, version)

@@ -50,9 +50,10 @@ func (r request) name() string {
 // A Model says what to open and how.
 type Model struct {
 	Path            string            `json:"path"`
-	Family          string            `json:"family"` // "" only opens the model, and can't infer
-	Provider        string            `json:"provider"`
+	Family          string            `json:"family"`   // "" only opens the model, and can't infer
+	Provider        string            `json:"provider"` // ID of one of [session.Variants]
 	ProviderOptions map[string]string `json:"provider_options,omitempty"`
+	Plugin          string            `json:"plugin,omitempty"` // path of the library that brings the provider
 	Threads         int               `json:"threads"`
 	Inputs          []tensor.Info     `json:"inputs"`
 	Outputs         []tensor.Info     `json:"outputs"`
@@ -82,7 +83,7 @@ type Kind string
 
 const (
 	Library     Kind = "library"     // the file can't serve as the runtime
-	Unavailable Kind = "unavailable" // the provider is not in this build
+	Unavailable Kind = "unavailable" // the provider is not in this build, or can't start here
 	Load        Kind = "load"        // the runtime refused the model
 	Run         Kind = "run"         // the runtime, the image or the decoder refused an inference
 	Misuse      Kind = "misuse"      // the request made no sense

@@ -78,6 +78,7 @@ func serve(requests <-chan request, out io.Writer) error {
 // served is what one worker holds.
 type served struct {
 	version   string
+	path      string // of the runtime's library
 	session   *session.Session
 	inputs    []tensor.Info    // of the model
 	pipelines [2]pose.Pipeline // one for the image that runs, one for the image that comes after
@@ -129,7 +130,7 @@ func (s *served) library(path string) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	s.version = version
+	s.version, s.path = version, path
 	return reply{Version: version, Took: time.Since(begin)}, nil
 }
 
@@ -149,7 +150,7 @@ func (s *served) open(m Model) (reply, error) {
 		}
 	}
 	opened, took, err := session.Open(session.Options{Model: m.Path, Provider: m.Provider, ProviderOptions: m.ProviderOptions,
-		Threads: m.Threads, Inputs: m.Inputs, Outputs: m.Outputs, Tuning: m.Tuning})
+		Plugin: m.Plugin, Library: s.path, Threads: m.Threads, Inputs: m.Inputs, Outputs: m.Outputs, Tuning: m.Tuning})
 	if err != nil {
 		return reply{}, err
 	}

@@ -146,7 +146,8 @@ var needed = []string{"PATH", "HOME", "SystemRoot", "LD_LIBRARY_PATH", "DYLD_LIB
 
 // environment is all that a worker gets to see of ours.
 func (w *Worker) environment() []string {
-	all := []string{env + "=1", "TMPDIR=" + w.scratch.Path, "TMP=" + w.scratch.Path, "TEMP=" + w.scratch.Path}
+	// The device of a number is that of nvidia-smi, and not the fastest first.
+	all := []string{env + "=1", "CUDA_DEVICE_ORDER=PCI_BUS_ID", "TMPDIR=" + w.scratch.Path, "TMP=" + w.scratch.Path, "TEMP=" + w.scratch.Path}
 	environ := w.spec.Environ
 	if environ == nil {
 		environ = os.Environ()

@@ -22,19 +22,24 @@ type Timing struct {
 	Separate bool `json:"separate,omitempty"`
 	// Binding is how tensors reach the runtime and come back.
 	Binding Binding `json:"binding,omitempty"`
+	// Warm is how long untimed runs go before the timed ones: a graphics processor raises its clocks only under load.
+	Warm time.Duration `json:"warm_ns,omitempty"`
 	// Batch puts so many copies of the image into one tensor, for a model whose first dimension is open; 0 is 1.
 	Batch int `json:"batch,omitempty"`
 	// Slowdown is a share of each run's CPU time that the worker burns after it, to prove a gate.
 	Slowdown float64 `json:"slowdown,omitempty"`
 }
 
-// A Binding is how tensors reach the runtime and come back.
+// A Binding is how tensors reach the runtime and come back. Every run is over when its outputs are there, also those of a graphics
+// processor: the runtime waits for it, with outputs in the processor's memory because they are copied, and with others because it is
+// asked to. Where the provider has memory of its own, Reused and Copy count the copies there and back, Bound those back, Device none.
 type Binding string
 
 const (
-	Reused Binding = ""      // the image's memory is used as it is; outputs lie where they lay in the run before
-	Copy   Binding = "copy"  // the image is copied into a new tensor, the runtime makes the outputs, and they are copied out
-	Bound  Binding = "bound" // inputs and outputs are bound once (IoBinding), and every run works in place
+	Reused Binding = ""       // the image's memory is used as it is; outputs lie where they lay in the run before
+	Copy   Binding = "copy"   // the image is copied into a new tensor, the runtime makes the outputs, and they are copied out
+	Bound  Binding = "bound"  // inputs and outputs are bound once (IoBinding), and every run works in place
+	Device Binding = "device" // as Bound, with both in the memory of the provider's device
 )
 
 // A Sample is the times of one run.
@@ -57,7 +62,7 @@ func (s *served) time(t Timing) (reply, error) {
 	if s.image == nil {
 		return reply{}, misuse("time comes after infer")
 	}
-	if t.Runs < 1 || t.Batch < 0 || t.Slowdown < 0 {
+	if t.Runs < 1 || t.Batch < 0 || t.Slowdown < 0 || t.Warm < 0 {
 		return reply{}, misuse(fmt.Sprintf("there is nothing to time in %+v", t))
 	}
 	if s.ahead != nil { // it would work beside the runs, in memory that a pipeline's run needs
@@ -71,6 +76,11 @@ func (s *served) time(t Timing) (reply, error) {
 	defer done()
 	runtime.LockOSThread() // here and not for good: a thread of its own would have to be woken for each request
 	defer runtime.UnlockOSThread()
+	for begin := time.Now(); time.Since(begin) < t.Warm; {
+		if err := run(); err != nil {
+			return reply{}, err
+		}
+	}
 	runs := make([]Sample, t.Runs)
 	for i := range runs {
 		if objects() > s.live+maxGarbage {
@@ -172,8 +182,12 @@ func (s *served) timed(t Timing) (run func() error, done func(), err error) {
 			_, err := s.session.RunCopy(input.Clone())
 			return err
 		}, nothing, nil
-	case t.Binding == Bound:
-		bound, err := s.session.Bind(input)
+	case t.Binding == Bound || t.Binding == Device:
+		bind := s.session.Bind
+		if t.Binding == Device {
+			bind = s.session.BindOnDevice
+		}
+		bound, err := bind(input)
 		if err != nil {
 			return nil, nil, err
 		}

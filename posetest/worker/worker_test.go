@@ -266,7 +266,7 @@ func TestEnvironmentIsClosed(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, scratch, 1)
 	require.Error(t, w.Ping(t.Context()))
-	want := []string{"FAULT=tell the environment", quickExit, "PATH=/bin", "POSETEST_WORKER=1", "TEMP={}", "TMP={}", "TMPDIR={}"}
+	want := []string{"FAULT=tell the environment", quickExit, "CUDA_DEVICE_ORDER=PCI_BUS_ID", "PATH=/bin", "POSETEST_WORKER=1", "TEMP={}", "TMP={}", "TMPDIR={}"}
 	if runtime.GOOS == "linux" {
 		want = append(want, "HOME={}", "CUDA_CACHE_PATH=/home/me/.nv/ComputeCache")
 	} else {

@@ -77,7 +77,7 @@ code 2 where a cell has not all its samples.
 	f.StringSliceVar(&cfg.Providers, "providers", nil, "only these execution providers")
 	f.IntSliceVar(&b.vary.Threads, "threads", nil, "threads of one operator (default 1)")
 	f.IntSliceVar(&b.vary.Batch, "batch", nil, "photographs a run, for models of open batch")
-	f.StringSliceVar(&b.binding, "binding", nil, "copy, bound: tensors copied each run, or bound once")
+	f.StringSliceVar(&b.binding, "binding", nil, "copy, bound, device: tensors copied each run, bound once, or bound once on the provider's device")
 	f.StringSliceVar(&b.vary.Arena, "arena", nil, "on, off: the runtime's memory arena")
 	f.StringSliceVar(&b.vary.Stages, "stages", nil, "separate, fused: preprocessing of the pipeline")
 	f.IntVar(&b.count, "count", 0, "samples a cell (default 6: benchstat tells no interval of fewer)")

@@ -36,7 +36,7 @@ answer is the ratio of their times on the clock and of the processor, with an ex
 smallest change that this run could have seen.
 
 A side is key=value parts joined by "/"; what B leaves out is as in A, and what A leaves out is precision=fp32, provider=cpu and
-the newest runtime. Keys: model, precision, provider, ort, threads, batch, binding (reused, copy, bound), arena (on, off), spin
+the newest runtime. Keys: model, precision, provider, ort, threads, batch, binding (reused, copy, bound, device), arena (on, off), spin
 (on, off), stages (fused, separate), commit, program (another build of posetest; the last part).
 
 With --ort OLD,NEW it compares two runtimes on all models and providers that run on both, and answers whether to upgrade.

@@ -262,6 +262,27 @@ static void release_session(OrtSession* session) {
   real->ReleaseSession(session);
 }
 
+static int taken;  // whether the provider was asked for and said yes
+
+static OrtStatus* take_provider(OrtSessionOptions* options, const char* name, const char* const* keys, const char* const* values, size_t n) {
+  taken = 1;
+  return NULL;
+}
+
+// As CUDA's and WebGPU's do, it looks for its device only when a session is made.
+static OrtStatus* lost(void) { return real->CreateStatus(ORT_EP_FAIL, "the provider is taken, and its device is lost"); }
+
+static OrtStatus* create_session_on_it(const OrtEnv* env, const ORTCHAR_T* path, const OrtSessionOptions* options, OrtSession** out) {
+  return taken ? lost() : create_session(env, path, options, out);
+}
+
+static OrtStatus* create_session_of_bytes(const OrtEnv* env, const void* bytes, size_t size, const OrtSessionOptions* options, OrtSession** out) {
+#ifndef MODEL_FAILS
+  if (taken) return lost();
+#endif
+  return real->CreateSessionFromArray(env, bytes, size, options, out);
+}
+
 static OrtStatus* append_provider(OrtSessionOptions* options, const char* name, const char* const* keys, const char* const* values, size_t n) {
 #ifdef PROVIDER_CRASHES
   abort();
@@ -295,6 +316,11 @@ static const OrtApi* get_api(uint32_t version) {
   api.ReleaseSession = release_session;
 #if defined(PROVIDER_FAILS) || defined(PROVIDER_CRASHES)
   api.SessionOptionsAppendExecutionProvider = append_provider;
+#endif
+#if defined(DEVICE_FAILS) || defined(MODEL_FAILS)
+  api.SessionOptionsAppendExecutionProvider = take_provider;
+  api.CreateSession = create_session_on_it;
+  api.CreateSessionFromArray = create_session_of_bytes;
 #endif
 #ifdef OPTIONS_FAIL
   api.SetSessionLogSeverityLevel = set_log_level;
