@@ -3,7 +3,7 @@
 BIN := bin/posetest$(if $(filter Windows_NT,$(OS)),.exe)
 GO_TEST_FLAGS ?= -timeout 30m
 
-.PHONY: help report test junit merge newest readme providers ortplugin page bench gate gate-selftest claims scaling models yolo faults soak determinism fuzz mutants licences vuln reproducible dist sums publish lint clean $(BIN)
+.PHONY: help report test junit merge newest readme providers ortplugin page bench gate gate-selftest claims scaling models yolo faults soak determinism fuzz mutants licences vuln reproducible dist image manifests schemas sums publish lint clean $(BIN)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -108,17 +108,29 @@ reproducible: ## build the command twice, with other folders and caches, and com
 dist: ## build the command for this machine as a release has it, with bill of materials and licences, into dist/
 	@scripts/dist
 
+image: ## lay down in dist/image what deploy/Dockerfile makes an image of; RUNTIMES='1.23.2 …' go along
+	@scripts/image $(RUNTIMES)
+
+# Schemas are here, so that nothing is fetched. What they can't say, such as which fields go together, only a cluster can.
+manifests: ## hold deploy/kubernetes to the schemas of Kubernetes
+	go tool -modfile=tools/go.mod kubeconform -strict -summary -skip Kustomization \
+		-schema-location 'deploy/schemas/{{.ResourceKind}}{{.KindSuffix}}.json' deploy/kubernetes
+
+schemas: ## write deploy/schemas from the types of k8s.io/api in tools/go.mod
+	go run -C tools ./schemas ../deploy/schemas
+
 sums: ## write the sums of dist/ into dist/SHA256SUMS
 	@cd dist && sha256sum posetest_* >SHA256SUMS && cat SHA256SUMS
 
 publish: sums ## make a GitHub release of dist/, of the tag in GITHUB_REF_NAME
 	gh release create "$(GITHUB_REF_NAME)" --verify-tag --generate-notes dist/*
 
-lint: ## gofmt, vet, staticcheck, actionlint, which package may import which, pins and licences
+lint: ## gofmt, vet, staticcheck, actionlint, kubeconform, which package may import which, pins and licences
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
 	go tool actionlint .github/workflows/*.yml
+	@$(MAKE) --no-print-directory manifests
 	go test -run 'TestImports|TestTable|TestWorkflows|TestReadmeSaysWhatIsAvailable' ./posetest
 	go test ./scripts
 

@@ -63,6 +63,47 @@ func ParseShard(text string) (Shard, error) {
 	return Shard{i, n}, nil
 }
 
+// ShardOf is the shard that a flag names, as 2/8, and, where it is empty, the one that the environment does: POSETEST_SHARD in
+// the same words, or POSETEST_SHARDS, of how many, with JOB_COMPLETION_INDEX, which counts from 0 and is there in each pod
+// of an Indexed Job of Kubernetes. Where neither is set it is the zero value, all.
+func ShardOf(flag string, getenv func(string) string) (Shard, error) {
+	text, shards := getenv("POSETEST_SHARD"), getenv("POSETEST_SHARDS")
+	from := func(where, text string) (Shard, error) {
+		s, err := ParseShard(text)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", where, err)
+		}
+		return s, err
+	}
+	switch {
+	case flag != "":
+		return from("--shard", flag)
+	case text != "" && shards != "":
+		return Shard{}, fmt.Errorf("POSETEST_SHARD=%s and POSETEST_SHARDS=%s both say which shard this is; unset one of them", text, shards)
+	case text != "":
+		return from("POSETEST_SHARD", text)
+	case shards != "":
+		return indexed(shards, getenv("JOB_COMPLETION_INDEX"))
+	}
+	return Shard{}, nil
+}
+
+// indexed is the shard of a pod of an Indexed Job.
+func indexed(shards, index string) (Shard, error) {
+	n, err := strconv.Atoi(shards)
+	if err != nil || n < 1 || n > maxShards {
+		return Shard{}, fmt.Errorf("POSETEST_SHARDS=%.80q must be the number of shards, 1 to %d", shards, maxShards)
+	}
+	if index == "" {
+		return Shard{}, fmt.Errorf("POSETEST_SHARDS=%d, and JOB_COMPLETION_INDEX, which says which of them this is, is not set; a Job of Kubernetes sets it with completionMode: Indexed, elsewhere set POSETEST_SHARD=1/%d", n, n)
+	}
+	i, err := strconv.Atoi(index)
+	if err != nil || i < 0 || i >= n {
+		return Shard{}, fmt.Errorf("JOB_COMPLETION_INDEX=%.80q must be 0 to %d, since POSETEST_SHARDS=%d; give the Job as many completions", index, n-1, n)
+	}
+	return Shard{i + 1, n}, nil
+}
+
 // valid tells of a part that there can be.
 func (s Shard) valid() bool { return s.Index >= 1 && s.Index <= s.Of && s.Of <= maxShards }
 

@@ -1,16 +1,21 @@
 package posetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"runtime"
+	"slices"
 	"time"
 
 	"github.com/posetest/suite/posetest/measure"
 	"github.com/posetest/suite/posetest/observe"
 	"github.com/posetest/suite/posetest/session"
 	"github.com/posetest/suite/posetest/worker"
+	"golang.org/x/sync/errgroup"
 )
 
 // A Side is one of two things whose speed is compared.
@@ -30,8 +35,9 @@ type warm struct {
 	load   time.Duration
 }
 
-// warmUps are the runs before any is timed: the first ones fill caches, choose algorithms and let the processor speed up.
-const warmUps = 3
+// warmUps is how many runs come before any that is timed, after a first that took so long: the first ones fill caches, choose
+// algorithms and let the processor speed up, which needs some runs, or some time.
+func warmUps(first time.Duration) int { return int(min(max(100*time.Millisecond/max(first, 1), 1), 3)) }
 
 // warm starts a side's worker and gets it ready. Its error wraps [ErrSetup] unless the context ended.
 func (s *Suite) warm(ctx context.Context, side Side) (_ *warm, err error) {
@@ -71,7 +77,7 @@ func (s *Suite) warm(ctx context.Context, side Side) (_ *warm, err error) {
 	}
 	all := &warm{Worker: w, timing: side.Timing, first: photo.Infer, load: o.Load}
 	all.timing.Slowdown = 0
-	if _, err := all.turn(ctx, warmUps); err != nil {
+	if _, err := all.turn(ctx, warmUps(photo.Infer)); err != nil {
 		return nil, err
 	}
 	all.timing = side.Timing
@@ -90,12 +96,12 @@ func (w *warm) turn(ctx context.Context, runs int) ([]worker.Sample, error) {
 }
 
 // ContestMethod counts up when sides are compared in another way, so that what was learned of one is not taken for the other.
-const ContestMethod = 2
+const ContestMethod = 3
 
 // A Contest says how sides are compared. The zero value has the defaults.
 type Contest struct {
 	Pairs    int           // default 20
-	Pair     time.Duration // a pair takes two sides about so long, by turns of one run each, if nothing disturbs; default 200 ms
+	Pair     time.Duration // a pair takes two sides about so long, by turns of one run each, but no less than two; default 200 ms
 	Restarts int           // pairs after which all workers are started anew, since a process may be lucky as a whole; default see [serves]
 	Seed     uint64        // of the order of the turns
 }
@@ -120,34 +126,71 @@ func (s *Suite) CompareAll(ctx context.Context, a Side, others []Side, c Contest
 	}
 	all := make([]measure.Comparison, len(others))
 	for i := range all {
-		for _, clock := range []struct {
-			name  string
-			time  func(worker.Sample) time.Duration
-			ratio *measure.Ratio
-		}{
-			{"time on the clock", func(s worker.Sample) time.Duration { return s.Wall }, &all[i].Wall},
-			{"processor time", func(s worker.Sample) time.Duration { return s.CPU }, &all[i].CPU},
-		} {
-			if *clock.ratio, err = measure.Paired(fastest(rounds, 0, clock.time), fastest(rounds, i+1, clock.time)); err != nil {
-				return nil, fmt.Errorf("%w: %s: %w", ErrSetup, clock.name, err)
-			}
+		if all[i], err = compare(rounds, 0, i+1); err != nil {
+			return nil, err
 		}
 	}
 	return all, nil
 }
 
-// fastest are a side's times in seconds, of the fastest run in each round: what disturbs a run makes it slower, never
-// faster.
-func fastest(rounds []Round, side int, clock func(worker.Sample) time.Duration) []float64 {
-	times := make([]float64, len(rounds))
-	for i, r := range rounds {
-		best := clock(r[side][0])
-		for _, sample := range r[side][1:] {
-			best = min(best, clock(sample))
+// compare compares side b's times with side a's.
+func compare(rounds []Round, a, b int) (c measure.Comparison, err error) {
+	for _, clock := range []struct {
+		name  string
+		time  func(worker.Sample) time.Duration
+		ratio *measure.Ratio
+	}{
+		{"time on the clock", func(s worker.Sample) time.Duration { return s.Wall }, &c.Wall},
+		{"processor time", func(s worker.Sample) time.Duration { return s.CPU }, &c.CPU},
+	} {
+		if *clock.ratio, err = measure.Paired(typical(rounds, a, b, clock.time)); err != nil {
+			return c, fmt.Errorf("%w: %s: %w", ErrSetup, clock.name, err)
 		}
-		times[i] = best.Seconds()
 	}
-	return times
+	return c, nil
+}
+
+// A disturbance hits one run of a turn, or both alike: a machine has phases in which everything takes longer, by half or
+// more, and a turn lies within one of them, or on its edge. Turns whose ratio is by a tenth away from the median turn's
+// are on an edge, and do not count.
+const edge = 1.1
+
+// typical are two sides' times in seconds, by round, of the median of those turns that count.
+func typical(rounds []Round, a, b int, clock func(worker.Sample) time.Duration) (as, bs []float64) {
+	var all []turn
+	for _, r := range rounds {
+		all = append(all, turns(r, a, b, clock)...)
+	}
+	middle := medianTurn(all).ratio()
+	for _, r := range rounds {
+		counting := slices.DeleteFunc(turns(r, a, b, clock), func(t turn) bool { return t.ratio() > middle*edge || t.ratio() < middle/edge })
+		if len(counting) == 0 {
+			counting = turns(r, a, b, clock)
+		}
+		t := medianTurn(counting)
+		as, bs = append(as, t.a), append(bs, t.b)
+	}
+	return as, bs
+}
+
+// A turn is the times in seconds of one run of each of two sides, one directly after the other.
+type turn struct{ a, b float64 }
+
+func (t turn) ratio() float64 { return t.b / t.a }
+
+func turns(r Round, a, b int, clock func(worker.Sample) time.Duration) []turn {
+	all := make([]turn, len(r[a]))
+	for i := range all {
+		all[i] = turn{clock(r[a][i]).Seconds(), clock(r[b][i]).Seconds()}
+	}
+	return all
+}
+
+// medianTurn is the one whose ratio is the median; of an even number, the geometric mean of the two in the middle.
+func medianTurn(all []turn) turn {
+	slices.SortFunc(all, func(s, t turn) int { return cmp.Compare(s.ratio(), t.ratio()) })
+	s, t := all[(len(all)-1)/2], all[len(all)/2]
+	return turn{math.Sqrt(s.a * t.a), math.Sqrt(s.b * t.b)}
 }
 
 // Rounds lets sides take turns, in random order, all warm.
@@ -173,14 +216,6 @@ func orDefault[T comparable](v, otherwise T) T {
 	return v
 }
 
-// A round ends once each side had enough runs that nothing disturbed, those within a share of the side's fastest run so
-// far, but not before it had its turns, and not after some times as many. The rule is the same for all sides, so that it favours none.
-const (
-	undisturbed = 1.1
-	enough      = 0.5 // of the turns
-	patience    = 4   // times the turns
-)
-
 // serves is for how many rounds workers serve that took so long to get ready: for 4, or as long as that took, but not for
 // more than 10. Processes are lucky as a whole by up to 1 %, so that the more of them there are, the less that counts;
 // with ten rounds each, one gate of 184 without a change alarmed (docs/gate-power.md).
@@ -189,36 +224,33 @@ func serves(ready, round time.Duration) int { return int(min(max(ready/round, 4)
 // rounds are some of them with the same workers, at most n.
 func (s *Suite) rounds(ctx context.Context, sides []Side, c Contest, n int, random *rand.Rand) ([]Round, error) {
 	begin := time.Now()
-	workers := make([]*warm, len(sides))
-	best := make([]time.Duration, len(sides))
-	var once time.Duration                      // a run of each
-	for _, i := range random.Perm(len(sides)) { // the one that starts later has other memory
-		w, err := s.warm(ctx, sides[i])
-		if err != nil {
-			return nil, err
-		}
+	workers, err := s.warmAll(ctx, sides, random)
+	for _, w := range workers {
 		defer w.Close()
-		workers[i] = w
+	}
+	if err != nil {
+		return nil, err
+	}
+	var once time.Duration // a run of each
+	for i, w := range workers {
 		sample, err := w.turn(ctx, 1)
 		if err != nil {
 			return nil, setupUnlessDone(ctx, fmt.Errorf("%s: %w", sides[i].Cell, err))
 		}
-		best[i] = sample[0].Wall
-		once += best[i]
+		once += sample[0].Wall
 	}
 	length := c.Pair * time.Duration(len(sides)) / 2
-	turns := max(1, int(length/max(once, 1)))
+	turns := max(2, int(length/max(once, 1)))
 	all := make([]Round, min(n, orDefault(c.Restarts, serves(time.Since(begin), length))))
 	for k := range all {
 		round := make(Round, len(sides))
-		for turn := 0; turn < turns || turn < patience*turns && !calm(round, best, enough*float64(turns)); turn++ {
+		for range turns {
 			for _, i := range random.Perm(len(sides)) {
 				sample, err := workers[i].turn(ctx, 1)
 				if err != nil {
 					return nil, setupUnlessDone(ctx, fmt.Errorf("%s: %w", sides[i].Cell, err))
 				}
 				round[i] = append(round[i], sample[0])
-				best[i] = min(best[i], sample[0].Wall)
 			}
 		}
 		all[k] = round
@@ -226,18 +258,17 @@ func (s *Suite) rounds(ctx context.Context, sides []Side, c Contest, n int, rand
 	return all, nil
 }
 
-// calm tells whether each side had so many runs that nothing disturbed.
-func calm(round Round, best []time.Duration, wanted float64) bool {
-	for i, samples := range round {
-		n := 0
-		for _, sample := range samples {
-			if float64(sample.Wall) <= undisturbed*float64(best[i]) {
-				n++
-			}
-		}
-		if float64(n) < wanted {
-			return false
-		}
+// warmAll gets all sides ready, as many at a time as there are cores, and returns the workers there are, beside an error, too.
+func (s *Suite) warmAll(ctx context.Context, sides []Side, random *rand.Rand) ([]*warm, error) {
+	workers := make([]*warm, len(sides))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.NumCPU())
+	for _, i := range random.Perm(len(sides)) { // the one that starts later has other memory
+		group.Go(func() (err error) {
+			workers[i], err = s.warm(ctx, sides[i])
+			return err
+		})
 	}
-	return true
+	err := group.Wait()
+	return slices.DeleteFunc(workers, func(w *warm) bool { return w == nil }), err
 }

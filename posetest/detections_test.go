@@ -183,6 +183,40 @@ func TestDetectionsSpareOtherFiles(t *testing.T) {
 	}
 }
 
+// The flag comes first, and a pod of an Indexed Job counts from 0.
+func TestShardOf(t *testing.T) {
+	for _, row := range []struct {
+		why, flag, shard, shards, index string
+		want                            posetest.Shard
+		says                            string // "" for no error
+	}{
+		{why: "all, where nothing says anything"},
+		{why: "all, in an Indexed Job that is not ours to part", index: "1"},
+		{why: "a flag", flag: "2/3", want: posetest.Shard{Index: 2, Of: 3}},
+		{why: "a flag comes before variables", flag: "2/3", shard: "1/3", shards: "4", want: posetest.Shard{Index: 2, Of: 3}},
+		{why: "a variable", shard: "1/3", want: posetest.Shard{Index: 1, Of: 3}},
+		{why: "the first pod", shards: "3", index: "0", want: posetest.Shard{Index: 1, Of: 3}},
+		{why: "the last pod", shards: "3", index: "2", want: posetest.Shard{Index: 3, Of: 3}},
+
+		{why: "a flag that is none", flag: "3", says: `--shard: shard "3" must be as 2/8`},
+		{why: "a variable that is none", shard: "4/3", says: `POSETEST_SHARD: shard "4/3" must be as 2/8`},
+		{why: "a Job that is not Indexed: each pod would run the same", shards: "3", says: "JOB_COMPLETION_INDEX, which says which of them this is, is not set; a Job of Kubernetes sets it with completionMode: Indexed"},
+		{why: "a Job of more completions than shards: the last pod would have nothing", shards: "3", index: "3", says: `JOB_COMPLETION_INDEX="3" must be 0 to 2, since POSETEST_SHARDS=3; give the Job as many completions`},
+		{why: "no number", shards: "3", index: "first", says: `JOB_COMPLETION_INDEX="first" must be 0 to 2`},
+		{why: "none of them", shards: "0", index: "0", says: `POSETEST_SHARDS="0" must be the number of shards, 1 to 100000`},
+		{why: "which of the two?", shard: "1/3", shards: "3", index: "2", says: "POSETEST_SHARD=1/3 and POSETEST_SHARDS=3 both say which shard this is; unset one"},
+	} {
+		env := map[string]string{"POSETEST_SHARD": row.shard, "POSETEST_SHARDS": row.shards, "JOB_COMPLETION_INDEX": row.index}
+		got, err := posetest.ShardOf(row.flag, func(name string) string { return env[name] })
+		assert.Equal(t, row.want, got, row.why)
+		if row.says == "" {
+			assert.NoError(t, err, row.why)
+		} else {
+			assert.ErrorContains(t, err, row.says, row.why)
+		}
+	}
+}
+
 func TestParseShard(t *testing.T) {
 	for text, ok := range map[string]bool{"1/1": true, "8/8": true, "0/8": false, "9/8": false, "1": false, "a/b": false, "": false, "-1/2": false} {
 		_, err := posetest.ParseShard(text)

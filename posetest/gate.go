@@ -92,24 +92,34 @@ type Ruling struct {
 	Err        error              // it could not be measured
 }
 
-// Gate runs all bouts, and those again, with new workers, that are not ok at once: only what regresses twice has
-// regressed. Each done is told of a bout that was run. An error ends the gate only if the context ended.
+// Gate runs all bouts, those together that share sides, and those again, with new workers, that are not ok at once: only
+// what regresses twice has regressed. Each done is told of a bout that was run. An error ends the gate only if the context ended.
 func (s *Suite) Gate(ctx context.Context, bouts []Bout, c Contest, policy measure.Policy, done func(Bout)) ([]Ruling, error) {
 	run := func(seed uint64, which []int) (map[int]measure.Comparison, map[int]error, error) {
 		seen, failed := map[int]measure.Comparison{}, map[int]error{}
-		for _, i := range which {
-			c.Seed = seed + uint64(i)
-			comparison, err := s.Compare(ctx, bouts[i].A, bouts[i].B, c)
+		groups := together(bouts, which)
+		for len(groups) > 0 {
+			g := groups[0]
+			groups = groups[1:]
+			c.Seed = seed + uint64(g.bouts[0])
+			comparisons, err := s.compareGroup(ctx, g, bouts, c)
 			if ctx.Err() != nil {
 				return nil, nil, context.Cause(ctx)
 			}
-			done(bouts[i])
-			if err != nil {
-				failed[i] = err
+			if err != nil && len(g.bouts) > 1 { // one that fails costs no other its verdict
+				for _, i := range g.bouts {
+					groups = append(groups, together(bouts, []int{i})...)
+				}
 				continue
 			}
-			comparison.Limit = bouts[i].Limit
-			seen[i] = comparison
+			for k, i := range g.bouts {
+				done(bouts[i])
+				if err != nil {
+					failed[i] = err
+				} else {
+					seen[i] = comparisons[k]
+				}
+			}
 		}
 		return seen, failed, nil
 	}
@@ -151,6 +161,72 @@ func (s *Suite) Gate(ctx context.Context, bouts []Bout, c Contest, policy measur
 		rulings[i] = notMeasured(bouts[i], err)
 	}
 	return rulings, nil
+}
+
+// A group is bouts whose sides take turns together, since bouts share sides: fp32 is what all its precisions are held to.
+type group struct {
+	sides []Side
+	bouts []int
+	pairs [][2]int // A's and B's side of each of the bouts
+}
+
+// most sides take turns together: more would wait for long between turns, and need more memory.
+const most = 6
+
+// together are some of the bouts in groups, each with as many as there is room for.
+func together(bouts []Bout, which []int) []group {
+	var all []group
+	for _, i := range which {
+		k := slices.IndexFunc(all, func(g group) bool {
+			missing := len(g.with(bouts[i], i).sides) - len(g.sides)
+			return missing < 2 && len(g.sides)+missing <= most
+		})
+		if k < 0 {
+			k = len(all)
+			all = append(all, group{})
+		}
+		all[k] = all[k].with(bouts[i], i)
+	}
+	return all
+}
+
+// with is the group with bout i, too. A side that is held to itself has two workers.
+func (g group) with(b Bout, i int) group {
+	g.sides = slices.Clone(g.sides)
+	index := func(side Side, not int) int {
+		for k, s := range g.sides {
+			if k != not && s.same(side) {
+				return k
+			}
+		}
+		g.sides = append(g.sides, side)
+		return len(g.sides) - 1
+	}
+	first := index(b.A, -1)
+	g.pairs = append(slices.Clone(g.pairs), [2]int{first, index(b.B, first)})
+	g.bouts = append(slices.Clone(g.bouts), i)
+	return g
+}
+
+// same tells whether one worker can be both sides.
+func (s Side) same(t Side) bool {
+	return s.Cell == t.Cell && s.Program == t.Program && s.Threads == t.Threads && s.Tuning == t.Tuning && s.Timing == t.Timing
+}
+
+// compareGroup compares the sides of each of a group's bouts.
+func (s *Suite) compareGroup(ctx context.Context, g group, bouts []Bout, c Contest) ([]measure.Comparison, error) {
+	rounds, err := s.Rounds(ctx, g.sides, c)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]measure.Comparison, len(g.bouts))
+	for k, i := range g.bouts {
+		if all[k], err = compare(rounds, g.pairs[k][0], g.pairs[k][1]); err != nil {
+			return nil, fmt.Errorf("%s: %w", bouts[i], err)
+		}
+		all[k].Limit = bouts[i].Limit
+	}
+	return all, nil
 }
 
 func notMeasured(b Bout, err error) Ruling {

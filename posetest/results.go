@@ -1,6 +1,7 @@
 package posetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ func NewPage(cfg Config, set observe.Set, before *observe.Set) (report.Page, err
 	for _, p := range set.Parts {
 		page.Missing = append(append(page.Missing, p.Missing...), p.Unobserved...)
 		if p.Of > 1 && len(set.Parts) == 1 {
-			page.Missing = append(page.Missing, fmt.Sprintf("this is shard %d/%d of %s: %d of %d cells; join all with `posetest merge`", p.Shard, p.Of, p.Kind(), p.Cells, p.Planned))
+			page.Missing = append(page.Missing, fmt.Sprintf("this is shard %d/%d of %s: %d of %d cells; join all with `posetest merge`", p.Shard, p.Of, p.Name(), p.Cells, p.Planned))
 		}
 	}
 	if before != nil {
@@ -118,14 +119,27 @@ func (h *house) photograph(id, sha256 string) (*pose.Image, string) {
 	return nil, ""
 }
 
-// HasCell tells whether a cell belongs to the shard: by a hash of its name, whatever else runs.
-func (s Shard) HasCell(c observe.Cell) bool {
+// deal is the shard's part of a plan's cells, in their order. They are dealt one to each shard in turn, so that no shard has
+// two more than another, and in the order of a hash of their names, so that none has all cells of a slow model. Each shard
+// must have the same plan, which [observe.Merge] sees to.
+func (s Shard) deal(cells []Planned) []Planned {
 	if s.Of < 2 {
-		return true
+		return cells
 	}
-	h := fnv.New32a()
-	h.Write([]byte(c.String()))
-	return int(h.Sum32()%uint32(s.Of)) == s.Index-1
+	hashes := map[observe.Cell]uint32{}
+	var order []observe.Cell
+	for _, c := range cells {
+		h := fnv.New32a()
+		h.Write([]byte(c.Cell.String()))
+		hashes[c.Cell] = h.Sum32()
+		order = append(order, c.Cell)
+	}
+	slices.SortFunc(order, func(a, b observe.Cell) int { return cmp.Or(cmp.Compare(hashes[a], hashes[b]), a.Compare(b)) })
+	ours := map[observe.Cell]bool{}
+	for i := s.Index - 1; i < len(order); i += s.Of {
+		ours[order[i]] = true
+	}
+	return slices.DeleteFunc(slices.Clone(cells), func(c Planned) bool { return !ours[c.Cell] })
 }
 
 // Part narrows the plan to the cells of a shard, and describes them for the file of observations.
@@ -137,7 +151,7 @@ func (p *Plan) Part(shard Shard) observe.Part {
 		models[c.Cell] = c.File.SHA256
 	}
 	part.Plan = observe.PlanSum(models)
-	p.Cells = slices.DeleteFunc(p.Cells, func(c Planned) bool { return !shard.HasCell(c.Cell) })
+	p.Cells = shard.deal(p.Cells)
 	part.Cells = len(p.Cells)
 	var photographs []error
 	for _, m := range p.Missing {

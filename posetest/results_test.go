@@ -2,6 +2,7 @@ package posetest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -25,25 +26,34 @@ func TestPlaceOf(t *testing.T) {
 	}
 }
 
-// Each cell is in one part, whatever else runs, and no part has nearly all.
+// Each cell is in one part, no part has two more than another, and which it is in does not depend on their order.
 func TestShardsOfCells(t *testing.T) {
-	count := make([]int, 4)
+	var cells []Planned
 	for i := range 400 {
-		cell := observe.Cell{Model: "m", Precision: "fp32", Provider: "cpu", ORT: fmt.Sprintf("1.%d.0", i)}
-		parts := 0
-		for part := range count {
-			if (Shard{part + 1, len(count)}).HasCell(cell) {
-				parts++
-				count[part]++
+		cells = append(cells, Planned{Place: expect.Place{Cell: observe.Cell{Model: "m", Precision: "fp32", Provider: "cpu", ORT: fmt.Sprintf("1.%d.0", i)}}})
+	}
+	assert.Equal(t, cells, Shard{}.deal(cells), "all is one part")
+	backwards := slices.Clone(cells)
+	slices.Reverse(backwards)
+	for _, of := range []int{1, 3, 7, 400, 500} {
+		in := map[string]int{} // parts that have a cell
+		for i := 1; i <= of; i++ {
+			part := Shard{i, of}.deal(cells)
+			assert.InDelta(t, float64(len(cells))/float64(of), len(part), 1, "cells of part %d/%d", i, of)
+			assert.True(t, slices.IsSortedFunc(part, func(a, b Planned) int { return slices.IndexFunc(cells, same(a)) - slices.IndexFunc(cells, same(b)) }), "cells stay in their order")
+			assert.ElementsMatch(t, part, Shard{i, of}.deal(backwards))
+			for _, c := range part {
+				in[c.ORT]++
 			}
 		}
-		assert.Equal(t, 1, parts, "parts that have %s", cell)
-		assert.True(t, Shard{}.HasCell(cell), "all is one part")
-	}
-	for part, n := range count {
-		assert.InDelta(t, 100, n, 40, "cells of part %d", part+1)
+		assert.Len(t, in, len(cells))
+		for cell, parts := range in {
+			assert.Equal(t, 1, parts, "parts of %d that have %s", of, cell)
+		}
 	}
 }
+
+func same(a Planned) func(Planned) bool { return func(b Planned) bool { return a.Cell == b.Cell } }
 
 // Observations are judged by themselves: by the row that is for them, with drift and AP where fp32 of the same machine is
 // there, too.

@@ -213,7 +213,7 @@ func texts(t *testing.T) (all []string) {
 		switch ext := filepath.Ext(name); {
 		case d.IsDir() || name == "ci.log":
 		case slices.Contains([]string{".md", ".py", ".sh", ".yml", ".yaml", ".mk", ".in", ".txt"}, ext),
-			ext == "" && (strings.HasPrefix(name, "scripts/") || strings.HasPrefix(name, ".ci/") || name == "Makefile"):
+			ext == "" && (strings.HasPrefix(name, "scripts/") || strings.HasPrefix(name, ".ci/") || name == "Makefile" || filepath.Base(name) == "Dockerfile"):
 			all = append(all, name)
 		}
 		return nil

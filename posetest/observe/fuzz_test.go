@@ -11,7 +11,7 @@ import (
 
 // A file that is read is merged with nothing as it is, or refused with its name and a remedy; twice it is refused.
 func FuzzMerge(f *testing.F) {
-	for _, set := range []observe.Set{shard(1, 1, "amd64"), shard(1, 3, "amd64"), observe.Whole([]observe.Observation{full()})} {
+	for _, set := range []observe.Set{shard(1, 1, "amd64"), shard(1, 3, "amd64"), named("cuda", shard(1, 1, "amd64")), observe.Whole([]observe.Observation{full()})} {
 		var file bytes.Buffer
 		require.NoError(f, observe.Write(&file, set))
 		f.Add(file.Bytes())

@@ -172,6 +172,7 @@ func TestReadRefuses(t *testing.T) {
 		{"a newer version's", strings.Replace(first, `"posetest_format":2`, `"posetest_format":3`, 1) + line, "matrix.jsonl: is of format 3, and this posetest reads format 2; write it again"},
 		{"a field of another version in the first line", strings.Replace(first, `"cells"`, `"sells"`, 1) + line, `its first line: json: unknown field "sells"`},
 		{"a shard that can't be", strings.Replace(first, `"shard":1`, `"shard":2`, 1) + line, `its first line: shard 2/1 of "linux/amd64"`},
+		{"a run whose name would break a sentence", strings.Replace(first, `"shard":1`, `"run":"a b","shard":1`, 1) + line, `its first line: a run can't be named "a b"`},
 		{"the file was cut between two lines", first, "matrix.jsonl: holds 0 cells of linux/amd64 vnni, and its first line says 1; it was cut or edited"},
 		{"a line was put in", first + line + strings.Replace(line, `"cpu"`, `"xnnpack"`, 1), "matrix.jsonl: holds 2 cells of linux/amd64 vnni, and its first line says 1"},
 		{"a line of a machine that no part is of", first + line + strings.Replace(line, `"arch":"amd64"`, `"arch":"arm64"`, 1), "matrix.jsonl: holds 1 cells of linux/arm64 vnni, and its first line says 0"},

@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
+	"strings"
 )
 
 // Format is the number of the file's format. It changes whenever another reader would misread a file.
@@ -29,6 +31,7 @@ type Part struct {
 	Plan     string   `json:"plan"`              // the same for all shards of one run: see [PlanSum]
 	Planned  int      `json:"planned"`           // cells of the whole run
 	Cells    int      `json:"cells"`             // of this part
+	Run      string   `json:"run,omitempty"`     // its name, if it has one: see [CheckRun]
 	Shard    int      `json:"shard"`             // 1…Of
 	Of       int      `json:"of"`                // 1 for a whole run
 	Missing  []string `json:"missing,omitempty"` // what was not there, and what would bring it
@@ -41,6 +44,34 @@ func (p Part) Kind() string { return p.Platform + " " + p.ISA }
 
 // Kind names the kind of machine: "linux/amd64 avx2".
 func (m Machine) Kind() string { return m.Platform() + " " + m.ISA }
+
+// Name is that of the run that a part is of: its own, or that of the kind of machine.
+func (p Part) Name() string {
+	if p.Run == "" {
+		return p.Kind()
+	}
+	return "run " + p.Run
+}
+
+// where is where a part was run, for sentences.
+func (p Part) where() string {
+	if p.Run == "" {
+		return "on " + p.Kind()
+	}
+	return "in run " + p.Run
+}
+
+// runName is a name that may stand in a file's name and in a list.
+var runName = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$`)
+
+// CheckRun says what is wrong with the name of a run; "" is none, and right. Shards of a named run may be on machines of
+// several kinds, and several runs that differ in their cells, such as one a provider, may be on machines of one kind.
+func CheckRun(name string) error {
+	if name == "" || runName.MatchString(name) {
+		return nil
+	}
+	return fmt.Errorf("a run can't be named %.80q; give up to 63 letters, digits, dots, dashes and underscores, such as cuda", name)
+}
 
 // PlanSum tells runs of other cells, or of other model files, apart: a sum over the names of all cells with the sums of
 // their models.
@@ -77,52 +108,124 @@ func Whole(all []Observation) Set {
 }
 
 // Merge joins sets, each with the name of its file for errors. It is an error if a shard is missing or there twice, if
-// shards are of different runs, or if one model or photograph has two contents.
+// shards are of different runs, if a cell was seen twice on one kind of machine, or if one model or photograph has two
+// contents.
 func Merge(names []string, sets []Set) (Set, error) {
 	var merged Set
-	from := map[string]string{} // of each part, model and photograph
+	from := map[string]string{} // of each part, cell, model and photograph
 	for i, set := range sets {
 		name := names[i]
 		for _, p := range set.Parts {
-			if j := slices.IndexFunc(merged.Parts, func(q Part) bool { return q.Kind() == p.Kind() }); j >= 0 {
-				q := merged.Parts[j]
-				if p.Of != q.Of {
-					return Set{}, fmt.Errorf("%s and %s are mixed: on %s one is of a run in %d parts, and the other in %d; merge what belongs together", from[q.key()], name, p.Kind(), q.Of, p.Of)
-				}
-				if p.Of > 1 && (p.Plan != q.Plan || p.Planned != q.Planned) {
-					return Set{}, fmt.Errorf("%s and %s are mixed: on %s they planned other cells, or other models; run all shards with the same flags and models, and merge again", from[q.key()], name, p.Kind())
-				}
-			}
-			if other, twice := from[p.key()]; twice {
-				return Set{}, fmt.Errorf("%s and %s are both shard %d/%d of %s; name each once", other, name, p.Shard, p.Of, p.Kind())
+			if err := belongs(merged.Parts, p, from, name); err != nil {
+				return Set{}, err
 			}
 			from[p.key()] = name
 			merged.Parts = append(merged.Parts, p)
 		}
 		for _, o := range set.Observations {
-			if err := oneContent(from, name, fmt.Sprintf("model %s %s", o.Model, o.Precision), o.ModelSHA256); err != nil {
+			if err := once(from, name, o); err != nil {
 				return Set{}, err
-			}
-			for _, photo := range o.Photos {
-				if err := oneContent(from, name, "photograph "+photo.Fixture, photo.SHA256); err != nil {
-					return Set{}, err
-				}
 			}
 		}
 		merged.Observations = append(merged.Observations, set.Observations...)
 	}
-	for _, p := range merged.Parts {
-		for shard := range p.Of {
-			p.Shard = shard + 1
-			if _, here := from[p.key()]; !here {
-				return Set{}, fmt.Errorf("shard %d/%d of %s is missing; run it with `posetest report --shard %d/%d` on a machine of that kind, and merge again", p.Shard, p.Of, p.Kind(), p.Shard, p.Of)
-			}
-		}
+	if err := complete(merged.Parts, from); err != nil {
+		return Set{}, err
 	}
 	return merged, nil
 }
 
-func (p Part) key() string { return fmt.Sprintf("part %s %d/%d", p.Kind(), p.Shard, p.Of) }
+func (p Part) key() string { return fmt.Sprintf("part %s %d/%d", p.Name(), p.Shard, p.Of) }
+
+// belongs tells why a part of a file can't stand beside those before it.
+func belongs(before []Part, p Part, from map[string]string, name string) error {
+	if j := slices.IndexFunc(before, func(q Part) bool { return q.Name() == p.Name() }); j >= 0 {
+		q := before[j]
+		if p.Of != q.Of {
+			return fmt.Errorf("%s and %s are mixed: %s one is of a run in %d parts, and the other in %d; merge what belongs together", from[q.key()], name, p.where(), q.Of, p.Of)
+		}
+		if p.Of > 1 && (p.Plan != q.Plan || p.Planned != q.Planned) {
+			return fmt.Errorf("%s and %s are mixed: %s they planned other cells, or other models; run all shards with the same flags and models, and merge again", from[q.key()], name, p.where())
+		}
+	}
+	if other, twice := from[p.key()]; twice {
+		return fmt.Errorf("%s and %s are both shard %d/%d of %s; name each once", other, name, p.Shard, p.Of, p.Name())
+	}
+	return nil
+}
+
+// once notes where a cell and what it was made of were seen, and tells why that can't be.
+func once(from map[string]string, name string, o Observation) error {
+	cell := fmt.Sprintf("cell %s on %s", o.Cell, o.Machine.Kind())
+	if other, twice := from[cell]; twice {
+		return fmt.Errorf("%s and %s both have %s; leave one of them out, and merge again", other, name, cell)
+	}
+	from[cell] = name
+	if err := oneContent(from, name, fmt.Sprintf("model %s %s", o.Model, o.Precision), o.ModelSHA256); err != nil {
+		return err
+	}
+	for _, photo := range o.Photos {
+		if err := oneContent(from, name, "photograph "+photo.Fixture, photo.SHA256); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// complete names the first shard that is missing.
+func complete(parts []Part, from map[string]string) error {
+	for _, p := range parts {
+		if lost, lacks := missing(p, from); lacks {
+			return fmt.Errorf("shard %d/%d of %s is missing; %s, and merge again", lost.Shard, lost.Of, lost.Name(), remedy(lost, parts, from))
+		}
+	}
+	return nil
+}
+
+// missing is the first shard of a part's run that is not there.
+func missing(p Part, from map[string]string) (Part, bool) {
+	for shard := range p.Of {
+		p.Shard = shard + 1
+		if _, here := from[p.key()]; !here {
+			return p, true
+		}
+	}
+	return p, false
+}
+
+// remedy says what brings a shard. One that was run on a machine of another class of processors is told of.
+func remedy(lost Part, parts []Part, from map[string]string) string {
+	if lost.Run != "" {
+		return fmt.Sprintf("run it with `posetest report --run %s --shard %d/%d`", lost.Run, lost.Shard, lost.Of)
+	}
+	for _, q := range parts {
+		if q.Run == "" && q.Platform == lost.Platform && q.Plan == lost.Plan && q.Shard == lost.Shard && q.Of == lost.Of {
+			if _, torn := missing(q, from); torn {
+				return fmt.Sprintf("%s has it, of %s: keep to one kind of machine, or give all shards the name of their run (--run)", from[q.key()], q.Kind())
+			}
+		}
+	}
+	return fmt.Sprintf("run it with `posetest report --shard %d/%d` on a machine of that kind", lost.Shard, lost.Of)
+}
+
+// CheckRuns tells which of the runs that must be in a set is missing as a whole, which no shard can tell, or which one
+// there is that is not among them. Without names there is nothing to check.
+func (s Set) CheckRuns(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	for _, p := range s.Parts {
+		if !slices.Contains(names, p.Run) {
+			return fmt.Errorf("%s is none of the runs %s that were asked for; leave its files out, or ask for it by its name", p.Name(), strings.Join(names, ", "))
+		}
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(s.Parts, func(p Part) bool { return p.Run == name }) {
+			return fmt.Errorf("run %s is missing as a whole: no file has a shard of it; run its shards with `posetest report --run %s`, and merge again", name, name)
+		}
+	}
+	return nil
+}
 
 // oneContent notes the sum of a thing, and where it is said; another sum is an error.
 func oneContent(seen map[string]string, file, what, sum string) error {
@@ -145,7 +248,7 @@ type head struct {
 // class.
 func Write(w io.Writer, set Set) error {
 	parts := slices.SortedStableFunc(slices.Values(set.Parts), func(a, b Part) int {
-		return cmp.Or(cmp.Compare(a.Platform, b.Platform), cmp.Compare(a.ISA, b.ISA), cmp.Compare(a.Shard, b.Shard))
+		return cmp.Or(cmp.Compare(a.Platform, b.Platform), cmp.Compare(a.ISA, b.ISA), cmp.Compare(a.Run, b.Run), cmp.Compare(a.Shard, b.Shard))
 	})
 	sorted := slices.SortedStableFunc(slices.Values(set.Observations), func(a, b Observation) int {
 		return cmp.Or(a.Cell.Compare(b.Cell), cmp.Compare(a.Machine.Platform(), b.Machine.Platform()), cmp.Compare(a.Machine.ISA, b.Machine.ISA))
@@ -225,6 +328,9 @@ func parseHead(line []byte) ([]Part, error) {
 		return nil, fmt.Errorf("its first line: %w; write the observations again", err)
 	}
 	for _, p := range h.Parts {
+		if err := CheckRun(p.Run); err != nil {
+			return nil, fmt.Errorf("its first line: %w; write the observations again", err)
+		}
 		if p.Platform == "" || p.Shard < 1 || p.Shard > p.Of || p.Of > maxShards || p.Cells < 0 || p.Cells+len(p.Unobserved) > p.Planned {
 			return nil, fmt.Errorf("its first line: shard %d/%d of %q with %d of %d cells can't be; write the observations again", p.Shard, p.Of, p.Platform, p.Cells, p.Planned)
 		}

@@ -1,7 +1,7 @@
 // Command mutants tests the tests of the packages that decide: it changes their operators, one at a time, and sees whether a test
 // fails.
 //
-//	go run ./scripts/mutants              # expect, golden, coco, measure
+//	go run ./scripts/mutants              # expect, golden, coco, measure, choose
 //	go run ./scripts/mutants -v coco      # with what does not compile
 //
 // It prints killed and lived by package, and each mutant that no test noticed. Exit code 1 if less than 90 % die in a package, or if
@@ -32,7 +32,7 @@ func main() {
 	flag.Parse()
 	packages := flag.Args()
 	if len(packages) == 0 {
-		packages = []string{"expect", "golden", "coco", "measure"}
+		packages = []string{"expect", "golden", "coco", "measure", "choose"}
 	}
 	if err := run(packages, *verbose); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)

@@ -41,12 +41,9 @@ machines, and "posetest coco merge" gives the whole set's figures.`,
 			if len(cfg.Providers) == 0 {
 				cfg.Providers = []string{"cpu"}
 			}
-			var part posetest.Shard
-			if shard != "" {
-				var err error
-				if part, err = posetest.ParseShard(shard); err != nil {
-					return err
-				}
+			part, err := posetest.ShardOf(shard, os.Getenv)
+			if err != nil {
+				return err
 			}
 			return runCOCO(cmd, *cfg, images, annotations, part, out)
 		},
@@ -54,7 +51,7 @@ machines, and "posetest coco merge" gives the whole set's figures.`,
 	f := cmd.Flags()
 	f.StringVar(&images, "images", "", "folder of the photographs")
 	f.StringVar(&annotations, "annotations", "", "COCO keypoint file of that set")
-	f.StringVar(&shard, "shard", "", "only this part, such as 2/8")
+	f.StringVar(&shard, "shard", "", "only this part, such as 2/8 (default $POSETEST_SHARD, or all)")
 	f.StringVar(&out, "out", "", "file of detections to write or go on with (default: named after the cell)")
 	f.StringVar(&own.Path, "model", "", "an ONNX file of your own, instead of the catalogue")
 	f.StringVar(&own.Family, "family", "", "its family: "+strings.Join(pose.Families(), ", "))

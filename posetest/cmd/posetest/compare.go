@@ -18,7 +18,7 @@ import (
 func contestFlags(cmd *cobra.Command, cfg *posetest.Config, c *posetest.Contest) {
 	f := cmd.Flags()
 	f.IntVar(&c.Pairs, "pairs", 0, fmt.Sprintf("pairs of turns, %d to %d (default 20)", measure.MinPairs, measure.MaxPairs))
-	f.DurationVar(&c.Pair, "pair", 0, "time of a pair: both sides run by turns for about so long, longer if disturbed, and the fastest run of each counts (default 200ms)")
+	f.DurationVar(&c.Pair, "pair", 0, "time of a pair: both sides run by turns for about so long, twice at least, and the median turn counts (default 200ms)")
 	f.IntVar(&c.Restarts, "restarts", 0, "pairs after which both workers are started anew (default 4 to 10: the longer it takes to start them, the more)")
 	f.Uint64Var(&c.Seed, "seed", 0, "seed of the order of turns")
 	f.IntVar(&cfg.Threads, "threads", 0, "threads of one operator (default 1)")

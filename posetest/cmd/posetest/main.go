@@ -76,7 +76,8 @@ Exit codes: 0 all as expected, 1 something is not, 2 could not judge.
 Environment: POSETEST_DATA (path list: folders with models and photographs that may not be committed), POSETEST_RUNTIMES
 ("all" or a list such as 1.22.1,openvino-1.23.0), POSETEST_ORT (a library of your own), POSETEST_PLUGINS (providers in
 libraries of their own), POSETEST_CACHE, POSETEST_OFFLINE=1 (download nothing), POSETEST_REQUIRE (what must not be skipped: ids,
-or "all"), POSETEST_REPEAT (times to run each cell: what differs is flaky).`,
+or "all"), POSETEST_REPEAT (times to run each cell: what differs is flaky), POSETEST_SHARD (such as 2/4: which part to run), or
+POSETEST_SHARDS with JOB_COMPLETION_INDEX, and POSETEST_RUN (the name of the run that it is a shard of).`,
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -87,7 +88,7 @@ or "all"), POSETEST_REPEAT (times to run each cell: what differs is flaky).`,
 	f.StringSliceVar(&cfg.Data, "data", nil, "folders with data (default $POSETEST_DATA)")
 	f.StringVar(&cfg.Cache, "cache", "", "folder for runtimes and derived models (default $POSETEST_CACHE, or the user's cache)")
 	f.BoolVar(&cfg.Offline, "offline", false, "download nothing (default $POSETEST_OFFLINE)")
-	cmd.AddCommand(reportCommand(&cfg), mergeReports(&cfg), benchCommand(&cfg), cocoCommand(&cfg), diagnoseCommand(&cfg), compareCommand(&cfg), gateCommand(&cfg), claimsCommand(&cfg), scalingCommand(&cfg), bisectCommand(&cfg), reduceCommand(&cfg), runtimeCommand(&cfg), providersCommand(), modelsCommand(&cfg), tensorsCommand())
+	cmd.AddCommand(reportCommand(&cfg), mergeReports(&cfg), benchCommand(&cfg), cocoCommand(&cfg), diagnoseCommand(&cfg), compareCommand(&cfg), gateCommand(&cfg), claimsCommand(&cfg), scalingCommand(&cfg), bisectCommand(&cfg), reduceCommand(&cfg), selectCommand(&cfg), embedTableCommand(&cfg), runtimeCommand(&cfg), providersCommand(), modelsCommand(&cfg), tensorsCommand())
 	return cmd
 }
 

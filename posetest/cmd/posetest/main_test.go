@@ -159,6 +159,11 @@ func TestCommandLine(t *testing.T) {
 		{args: []string{"report"}, env: []string{"POSETEST_DATA=nosuch"}, code: 2, says: []string{"POSETEST_DATA: nosuch is no folder", "unset it"},
 			why: "a wrong data path must not look like a run without data"},
 		{args: []string{"tensors", "a.jpg"}, code: 2, says: []string{"--model, --family and --out"}, why: "none has a default"},
+		{args: []string{"report"}, env: []string{"POSETEST_SHARDS=3"}, code: 2, says: []string{"POSETEST_SHARDS=3", "JOB_COMPLETION_INDEX", "completionMode: Indexed"},
+			why: "pods of a Job that is not Indexed would each run all"},
+		{args: []string{"report"}, env: []string{"POSETEST_SHARD=4/3"}, code: 2, says: []string{`POSETEST_SHARD: shard "4/3" must be as 2/8`}, why: "a variable is no less strict than the flag"},
+		{args: []string{"report"}, env: []string{"POSETEST_RUN=a b"}, code: 2, says: []string{"--run, POSETEST_RUN: ", `a run can't be named "a b"`}, why: "a name stands in lists"},
+		{args: []string{"merge", "."}, code: 2, says: []string{"has no observations.jsonl below it"}, why: "a folder of none"},
 		{args: []string{"report", "--wrokers", "1"}, code: 2, says: []string{"--wrokers"}, why: "a typo"},
 	} {
 		t.Run(strings.Join(append(row.args, row.env...), " "), func(t *testing.T) {

@@ -118,6 +118,8 @@ func TestMergeRefused(t *testing.T) {
 		{"missing", []string{"merge", part}, []string{"shard 2/2 of linux/amd64 avx2 is missing"}},
 		{"mixed", []string{"merge", whole, other}, []string{"are mixed: model movenet-lightning fp32 has sum ab… in the one and cd… in the other"}},
 		{"flags of a run beside --from", []string{"report", "--from", whole, "--threads", "2"}, []string{"--from runs nothing, so --threads has no meaning beside it"}},
+		{"a run that is asked for", []string{"merge", whole, "--runs", "cuda"}, []string{"--runs: linux/amd64 avx2 is none of the runs cuda"}},
+		{"a run's name beside --from", []string{"report", "--from", whole, "--run", "cuda"}, []string{"--from runs nothing, so --run has no meaning beside it"}},
 		{"shard that can't be", []string{"report", "--shard", "3/2"}, []string{"--shard: ", `shard "3/2" must be as 2/8`}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
