@@ -60,6 +60,7 @@ func TestModules(t *testing.T) {
 	}{
 		{"go.mod", ""},
 		{"tools/go.mod", ""},
+		{"tools/ortplugin.mod", ""},
 		{"posetest/example/go.mod", "github.com/posetest/suite => ../.."},
 	} {
 		t.Run(row.file, func(t *testing.T) {
