@@ -169,7 +169,7 @@ func (h *house) cellsOf(r ortlib.Runtime, brings []string, variants []session.Va
 	held := h.table != nil && r.Distribution != ownDistribution
 	for _, v := range variants {
 		named, absent := slices.Contains(h.Providers, v.ID), !slices.Contains(brings, v.Provider()) && h.plugin(v.ID) == ""
-		if absent && !named && (!held || v.Special()) {
+		if absent && (!named && (!held || v.Plugin != "") || v.Special() && v.Plugin == "") { // a variant's absence is that of its provider
 			continue
 		}
 		ways := []string{""}
