@@ -75,7 +75,7 @@ models: $(BIN) ## make the int8 and fp16 variants of models from the data path, 
 USER_CACHE = $(if $(filter Darwin,$(shell uname)),$(HOME)/Library/Caches,$(or $(XDG_CACHE_HOME),$(HOME)/.cache))
 YOLO = $(or $(POSETEST_CACHE),$(USER_CACHE)/posetest)
 yolo: ## bring YOLOv8n-pose with Ultralytics' own exporter, into the cache
-	python3 -m venv $(YOLO)/ultralytics
+	python3 -m venv --clear $(YOLO)/ultralytics
 	$(YOLO)/ultralytics/bin/python -m pip install --quiet --require-hashes -r scripts/requirements-yolo.txt
 	$(YOLO)/ultralytics/bin/python scripts/export_yolo.py --out $(YOLO)/models
 

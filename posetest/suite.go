@@ -205,6 +205,7 @@ func (s *Suite) drive(ctx context.Context, w *worker.Worker, p Planned, o *obser
 const (
 	settle   = 1500 * time.Millisecond
 	resettle = 200 * time.Millisecond
+	maxState = 20 * time.Second // waited for an answer, at most
 )
 
 // timeRuns times inferences of the last photograph. Where the provider has memory of its own, that is once with the copies of inputs
@@ -259,7 +260,14 @@ func gpuState(ctx context.Context, device int) func() *observe.GPU {
 			answer <- &g.GPU
 		}
 	}()
-	return func() *observe.GPU { return <-answer }
+	return func() *observe.GPU {
+		select {
+		case g := <-answer:
+			return g
+		case <-time.After(maxState): // nobody can end a tool that waits in the driver
+			return nil
+		}
+	}
 }
 
 // openIn opens the runtime and the session of a cell in a worker, notes what it sees, and returns when the runtime was

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -301,6 +302,11 @@ func TestNoBundle(t *testing.T) {
 		{"two folders", []tar.Header{file("a/x"), file("b/x")}, `it has a file "b/x"`},
 		{"a symbolic link", []tar.Header{{Typeflag: tar.TypeSymlink, Name: "a/x", Linkname: "/etc"}}, "neither a file nor a folder"},
 		{"a link to what is outside", []tar.Header{{Typeflag: tar.TypeLink, Name: "a/x", Linkname: "../../etc/passwd"}}, `it has a link "a/x" to "../../etc/passwd"`},
+		{"a link to a folder", []tar.Header{file("a/d/x"), {Typeflag: tar.TypeLink, Name: "a/y", Linkname: "a/d"}}, `it has a link "a/y" to "a/d", which is no file before it`},
+		{"a link to nothing", []tar.Header{{Typeflag: tar.TypeLink, Name: "a/y", Linkname: "a/x"}}, `it has a link "a/y" to "a/x", which is no file before it`},
+		{"a file for a folder", []tar.Header{file("a/x"), file("a/x/y")}, "a/x: not a directory"},
+		{"a name that a terminal would obey", []tar.Header{file("a/\x1b[2J")}, `it has a file "a/\x1b[2J"`},
+		{"a name of two lines", []tar.Header{file("a/x\ny")}, `it has a file "a/x\ny"`},
 		{"a device", []tar.Header{{Typeflag: tar.TypeChar, Name: "a/x"}}, "neither a file nor a folder"},
 		{"a name twice", []tar.Header{file("a/x"), file("a/x")}, "exists"},
 		{"another tar", []tar.Header{file("a/x")}, "it has no bundle.json"},
@@ -317,6 +323,8 @@ func TestNoBundle(t *testing.T) {
 			require.NoError(t, os.WriteFile(path, b.Bytes(), 0o644))
 			_, err := Unpack(t.Context(), []string{path}, into)
 			require.ErrorContains(t, err, row.says)
+			assert.NotContains(t, err.Error(), "\n")
+			assert.NotContains(t, err.Error(), ".posetest-unpack-")
 			assert.Empty(t, left(t, into))
 		})
 	}
@@ -324,6 +332,33 @@ func TestNoBundle(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("<!DOCTYPE html><title>404</title>"+strings.Repeat(" ", 1000)), 0o644))
 	_, err := Unpack(t.Context(), []string{path}, t.TempDir())
 	require.ErrorContains(t, err, "it is damaged, or no bundle")
+}
+
+// A bundle whose sums are right names its own folder, and no other that somebody looks into.
+func TestFolderOfAnother(t *testing.T) {
+	whole, err := os.ReadFile(pack(t, "b.tar", 0)[0])
+	require.NoError(t, err)
+	var b bytes.Buffer
+	r, w := tar.NewReader(bytes.NewReader(whole)), tar.NewWriter(&b)
+	for {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		require.NoError(t, err)
+		for _, name := range []*string{&h.Name, &h.Linkname} {
+			*name = strings.Replace(*name, forTest.Folder(), ".ssh", 1)
+		}
+		require.NoError(t, w.WriteHeader(h))
+		_, err = io.Copy(w, r)
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	path, into := filepath.Join(t.TempDir(), "b.tar"), t.TempDir()
+	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o644))
+	_, err = Unpack(t.Context(), []string{path}, into)
+	require.EqualError(t, err, path+`: it is no bundle of posetest: its folder is ".ssh", and bundle.json says "posetest-linux-amd64"`)
+	assert.Empty(t, left(t, into))
 }
 
 // What happened to a bundle since it was unpacked is told, before anything of it is used.

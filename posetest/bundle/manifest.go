@@ -16,11 +16,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/posetest/suite/posetest/sums"
 )
@@ -65,7 +68,7 @@ const again = "carry it over and unpack it again"
 
 // Read reads the manifest of an unpacked bundle, and looks at no other file.
 func Read(dir string) (m Manifest, err error) {
-	text, err := os.ReadFile(filepath.Join(dir, Name))
+	text, err := readUpTo(filepath.Join(dir, Name), mostManifest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, fmt.Errorf("%s is no whole bundle: it has no %s, which is packed last; %s", dir, Name, again)
 	}
@@ -82,6 +85,19 @@ func Read(dir string) (m Manifest, err error) {
 		return m, fmt.Errorf("bundle %s: %s is damaged; %s", dir, Name, again)
 	}
 	return m, nil
+}
+
+// mostManifest is more than a manifest can have, which takes 200 bytes a file.
+const mostManifest = 16 << 20 // bytes
+
+// readUpTo reads a file, and of one that is longer no more than that, which is then no JSON.
+func readUpTo(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most))
 }
 
 // Check holds the files of an unpacked bundle to the sums that they were packed with. One too many among them is an error as well,
@@ -104,9 +120,10 @@ func (m Manifest) Check(ctx context.Context, dir string) error {
 	return nil
 }
 
-// inside tells whether a name stays in its folder, on every system.
+// inside tells whether a name stays in its folder, on every system, and can be printed.
 func inside(name string) bool {
-	return filepath.IsLocal(filepath.FromSlash(name)) && path.Clean(name) == name && name != "." && !strings.ContainsAny(name, "\\:\x00")
+	return filepath.IsLocal(filepath.FromSlash(name)) && path.Clean(name) == name && name != "." && !strings.ContainsAny(name, `\:`) &&
+		utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // top is the first element of a path with slashes.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -69,18 +70,27 @@ func Pack(ctx context.Context, out Output, m Manifest, files []File) (parts []st
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, fmt.Errorf("pack %s: %w", out.Path, err)
+		return nil, fmt.Errorf("pack %s: %w", out.Path, withoutFolder(err, work.Path, "choose another folder"))
 	}
 	var list strings.Builder
 	for i, part := range s.parts {
-		path := partPath(out.Path, i+1, len(s.parts), out.Split > 0)
-		if err := os.Rename(part.path, path); err != nil {
+		parts = append(parts, partPath(out.Path, i+1, len(s.parts), out.Split > 0))
+		fmt.Fprintf(&list, "%s  %s\n", part.sum, filepath.Base(parts[i]))
+	}
+	sumsFile := filepath.Join(work.Path, "sums")
+	if err := whole.Write(sumsFile, []byte(list.String())); err != nil {
+		return nil, fmt.Errorf("pack %s: %w", out.Path, withoutFolder(err, work.Path, "choose another folder"))
+	}
+	// Sums of what was there before are never beside what is there now.
+	if err := os.Remove(out.Path + sumsEnding); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for i, part := range s.parts {
+		if err := os.Rename(part.path, parts[i]); err != nil {
 			return nil, err
 		}
-		parts = append(parts, path)
-		fmt.Fprintf(&list, "%s  %s\n", part.sum, filepath.Base(path))
 	}
-	return parts, whole.Write(out.Path+sumsEnding, []byte(list.String()))
+	return parts, os.Rename(sumsFile, out.Path+sumsEnding)
 }
 
 func endingOf(path string) string {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/posetest/suite/posetest/sums"
@@ -39,6 +40,9 @@ func Unpack(ctx context.Context, paths []string, dir string) (folder string, err
 	}
 	work, err := whole.Temporary(dir, ".posetest-unpack-")
 	if err != nil {
+		if of, ok := errors.AsType[*fs.PathError](err); ok { // without the folder that could not be made
+			err = of.Err
+		}
 		return "", fmt.Errorf("unpack into %s: %w; choose a folder that can be written", dir, err)
 	}
 	defer func() { err = errors.Join(err, work.Remove()) }()
@@ -47,9 +51,12 @@ func Unpack(ctx context.Context, paths []string, dir string) (folder string, err
 		return "", context.Cause(ctx)
 	}
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", strings.Join(paths, ", "), err)
+		return "", fmt.Errorf("%s: %w", strings.Join(paths, ", "), withoutFolder(err, work.Path, "unpack elsewhere with --into"))
 	}
 	m, err := Read(filepath.Join(work.Path, root))
+	if err == nil && m.Folder() != root {
+		return "", fmt.Errorf("%s: it is no bundle of posetest: its folder is %q, and bundle.json says %q", strings.Join(paths, ", "), root, m.Folder())
+	}
 	if err == nil {
 		err = m.Check(ctx, filepath.Join(work.Path, root))
 	}
@@ -61,6 +68,43 @@ func Unpack(ctx context.Context, paths []string, dir string) (folder string, err
 		return "", fmt.Errorf("%s is there already; remove it, or unpack elsewhere", folder)
 	}
 	return folder, os.Rename(filepath.Join(work.Path, root), folder)
+}
+
+// withoutFolder is an error in words without a temporary folder, of which nobody knows. Where the disk is full, it says what to do.
+func withoutFolder(err error, folder, remedy string) error {
+	words := strings.ReplaceAll(err.Error(), folder+string(filepath.Separator), "")
+	if errors.Is(err, syscall.ENOSPC) {
+		words += "; make room in " + filepath.Dir(folder) + ", or " + remedy
+	}
+	return errors.New(words)
+}
+
+// What a bundle holds, libraries, models and photographs, becomes less than 10 times as large. A few bytes that become a disk full are
+// none; a bundle has a few hundred files.
+const (
+	mostTimes = 100
+	mostAhead = 64 << 20 // bytes that may come out before much was read
+)
+
+// A ration is how much may come out of a stream: so many times what was read of it.
+type ration struct {
+	in  io.Reader
+	got int64 // bytes read
+	out int64 // bytes written, and what names take
+}
+
+func (r *ration) Read(p []byte) (int, error) {
+	n, err := r.in.Read(p)
+	r.got += int64(n)
+	return n, err
+}
+
+// take tells that so many bytes more are too many.
+func (r *ration) take(n int64) error {
+	if r.out += n; r.out > mostAhead+mostTimes*r.got {
+		return fmt.Errorf("it is no bundle of posetest: it unpacks to more than %d times its size", mostTimes)
+	}
+	return nil
 }
 
 // decompressor tells by its first bytes how a stream was compressed.
@@ -82,7 +126,8 @@ func decompressor(r io.Reader) (io.Reader, error) {
 
 // unpack writes the files of a tar below dir, and returns the one folder that all of them are in.
 func unpack(r io.Reader, dir string) (root string, err error) {
-	z, err := decompressor(r)
+	ration := &ration{in: r}
+	z, err := decompressor(ration)
 	if err != nil {
 		return "", damaged(err)
 	}
@@ -102,16 +147,16 @@ func unpack(r io.Reader, dir string) (root string, err error) {
 		if !inside(name) || top(name) != root {
 			return "", fmt.Errorf("it is no bundle of posetest: it has a file %q", header.Name)
 		}
-		if err := unpackOne(t, header, dir, root, name); err != nil {
+		if err := unpackOne(t, ration, header, dir, root, name); err != nil {
 			return "", err
 		}
 	}
 	if root == "" {
 		return "", errors.New("it is empty, or no bundle; name a bundle that `posetest pack` wrote")
 	}
-	// To the very end, where the sum of the compressed is.
-	switch more, err := io.Copy(io.Discard, z); {
-	case err != nil:
+	// The very end is behind the sum of the compressed.
+	switch more, err := io.CopyN(io.Discard, z, 1); {
+	case err != nil && err != io.EOF:
 		return "", damaged(err)
 	case more > 0:
 		return "", errors.New("something follows its end, such as a part that was joined twice; join each once, in the order of their numbers")
@@ -119,7 +164,13 @@ func unpack(r io.Reader, dir string) (root string, err error) {
 	return root, nil
 }
 
-func unpackOne(t *tar.Reader, header *tar.Header, dir, root, name string) error {
+// blockSize is what a name takes in a tar, and on most disks not less.
+const blockSize = 512
+
+func unpackOne(t *tar.Reader, ration *ration, header *tar.Header, dir, root, name string) error {
+	if err := ration.take(blockSize); err != nil {
+		return err
+	}
 	path := filepath.Join(dir, filepath.FromSlash(name))
 	if header.Typeflag == tar.TypeDir {
 		return os.MkdirAll(path, 0o755)
@@ -132,13 +183,21 @@ func unpackOne(t *tar.Reader, header *tar.Header, dir, root, name string) error 
 		if !inside(header.Linkname) || top(header.Linkname) != root {
 			return fmt.Errorf("it is no bundle of posetest: it has a link %q to %q", header.Name, header.Linkname)
 		}
-		return linkOrCopy(filepath.Join(dir, filepath.FromSlash(header.Linkname)), path)
+		from := filepath.Join(dir, filepath.FromSlash(header.Linkname))
+		info, err := os.Stat(from)
+		if err != nil || !info.Mode().IsRegular() {
+			return fmt.Errorf("it is no bundle of posetest: it has a link %q to %q, which is no file before it", header.Name, header.Linkname)
+		}
+		if err := ration.take(info.Size()); err != nil { // it may have to be there twice, and is read twice
+			return err
+		}
+		return linkOrCopy(from, path)
 	case tar.TypeReg:
 		mode := fs.FileMode(0o644)
 		if header.Mode&0o100 != 0 {
 			mode = 0o755
 		}
-		return create(path, mode, t)
+		return create(path, mode, t, ration)
 	}
 	return fmt.Errorf("it is no bundle of posetest: %q is neither a file nor a folder", header.Name)
 }
@@ -153,18 +212,19 @@ func linkOrCopy(from, to string) error {
 		return err
 	}
 	defer f.Close()
-	return create(to, 0o644, f)
+	return create(to, 0o644, f, nil)
 }
 
-func create(path string, mode fs.FileMode, content io.Reader) error {
+// create writes a file of what may be read of a ration; nil is no limit.
+func create(path string, mode fs.FileMode, content io.Reader, ration *ration) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
-	w := &noted{Writer: f}
+	w := &noted{Writer: f, ration: ration}
 	if _, err := io.Copy(w, content); err != nil {
 		f.Close()
-		if w.err != nil { // it is the disk
+		if w.err != nil { // it is the disk, or the ration
 			return w.err
 		}
 		return damaged(err)
@@ -175,13 +235,18 @@ func create(path string, mode fs.FileMode, content io.Reader) error {
 // noted remembers the error of a write, to tell it from one of the read.
 type noted struct {
 	io.Writer
-	err error
+	ration *ration // nil for none
+	err    error
 }
 
-func (n *noted) Write(p []byte) (int, error) {
-	k, err := n.Writer.Write(p)
-	n.err = err
-	return k, err
+func (n *noted) Write(p []byte) (k int, err error) {
+	if n.ration != nil {
+		if n.err = n.ration.take(int64(len(p))); n.err != nil {
+			return 0, n.err
+		}
+	}
+	k, n.err = n.Writer.Write(p)
+	return k, n.err
 }
 
 // damaged says what a reader of the format only hints at.

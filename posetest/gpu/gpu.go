@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/posetest/suite/posetest/child"
 	"github.com/posetest/suite/posetest/observe"
@@ -34,14 +35,24 @@ var fields = []string{"index", "uuid", "name", "driver_version", "memory.total",
 // tool is the program that comes with the driver.
 const tool = "nvidia-smi"
 
-// Query asks nvidia-smi for all GPUs of the machine. The error says what it said, if it could not tell, or that it is not there.
-func Query(ctx context.Context) ([]GPU, error) {
-	cmd := exec.CommandContext(ctx, tool, "--query-gpu="+strings.Join(fields, ","), "--format=csv,noheader,nounits")
+// patience is what the tool has to answer, which takes it a second or two: beside a driver that hangs it hangs, too.
+const patience = 10 * time.Second
+
+// Query asks nvidia-smi for all GPUs of the machine. The error says what it said, if it could not tell, that it did not answer, or that
+// it is not there.
+func Query(ctx context.Context) ([]GPU, error) { return query(ctx, patience) }
+
+func query(ctx context.Context, patience time.Duration) ([]GPU, error) {
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	cmd := exec.CommandContext(limited, tool, "--query-gpu="+strings.Join(fields, ","), "--format=csv,noheader,nounits")
 	defer child.Tie(cmd)()
 	out, err := cmd.Output()
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
+	case limited.Err() != nil:
+		return nil, fmt.Errorf("%s did not answer within %v; look whether the driver hangs", tool, patience)
 	case errors.Is(err, exec.ErrNotFound):
 		return nil, fmt.Errorf("%s is not on the PATH, so no NVIDIA driver is known of: %w", tool, err)
 	case err != nil: // it speaks on standard output

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/posetest/suite/posetest/gpu"
 	"github.com/posetest/suite/posetest/observe"
@@ -117,6 +118,18 @@ func TestQuery(t *testing.T) {
 			assert.Len(t, all, 2)
 		})
 	}
+}
+
+// Beside a driver that hangs the tool hangs, and nobody waits for it for good.
+func TestQueryHangs(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		return // no scripts there
+	}
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "nvidia-smi"), []byte("#!/bin/sh\nPATH=/usr/bin:/bin\nsleep 60\n"), 0o755))
+	t.Setenv("PATH", dir)
+	_, err := gpu.QueryWithin(t.Context(), 200*time.Millisecond)
+	require.EqualError(t, err, "nvidia-smi did not answer within 200ms; look whether the driver hangs")
 }
 
 // Whatever the tool prints, no number is beyond what a GPU can have, and nothing panics.

@@ -151,6 +151,7 @@ func TestReadRefuses(t *testing.T) {
 		{"nor what is unavailable", bare(observe.Unavailable), `outcome "unavailable" lacks its failure`},
 		{"a crash without its signal", bare(observe.Crashes), `outcome "crashes" lacks its death`},
 		{"a time-out without its limit", bare(observe.Hangs), `outcome "hangs" lacks its death`},
+		{"words that a terminal would obey", with(`"fails"`, `"fails","runtime":"\u001b[2J"`), `it has control characters in "\x1b[2J"`},
 		{"a variant that nobody saw", with(`{"times":3`, `{"times":0`), "a variant of it was seen 0 times"},
 		{"a variant without what its outcome needs", with(`"outcome":"crashes","death":{"during":"open","signal":"SIGSEGV"}`, `"outcome":"crashes"`), `a variant of it: outcome "crashes" lacks its death`},
 		{"a variant of no outcome", with(`"times":3,"outcome":"crashes"`, `"times":3,"outcome":""`), `a variant of it: outcome "" is none of`},

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Format is the number of the file's format. It changes whenever another reader would misread a file.
@@ -369,7 +370,25 @@ func decode(line []byte, v any) error {
 	if _, err := dec.Token(); err != io.EOF {
 		return errors.New("something follows it on its line")
 	}
-	return nil
+	return withoutControl(line)
+}
+
+var mayHaveControl = regexp.MustCompile(`\\[bfru]|[\x00-\x09\x0b-\x1f\x7f-\x{9f}]`)
+
+// withoutControl tells of a text that a terminal would obey. No worker writes one.
+func withoutControl(line []byte) error {
+	if !mayHaveControl.Match(line) { // as most
+		return nil
+	}
+	for dec := json.NewDecoder(bytes.NewReader(line)); ; {
+		token, err := dec.Token()
+		if err != nil {
+			return nil // its end: it was decoded before
+		}
+		if text, ok := token.(string); ok && strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) {
+			return fmt.Errorf("it has control characters in %.80q", text)
+		}
+	}
 }
 
 // parse reads a line, and makes sure that whoever looks at the observation finds what its outcome promises.

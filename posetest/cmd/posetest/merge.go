@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/posetest/suite/posetest"
@@ -74,10 +75,16 @@ func mergeFiles(args, runs []string) (observe.Set, error) {
 // observationFiles are each observations.jsonl below a folder, in order of their paths; what is no folder is itself one.
 func observationFiles(path string) (files []string, err error) {
 	err = filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() && (name == path || entry.Name() == "observations.jsonl") {
-			files = append(files, name)
+		switch {
+		case err != nil || entry.IsDir() || name != path && entry.Name() != "observations.jsonl":
+			return err
+		case name != path: // what a person names may be a pipe
+			if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
+				return fmt.Errorf("%s is no file", name)
+			}
 		}
-		return err
+		files = append(files, name)
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w; name an observations.jsonl that a report wrote, or a folder with some below it", err)

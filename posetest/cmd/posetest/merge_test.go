@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -10,6 +11,20 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+// Whatever waits or never ends in the place of a report is told, and not read.
+func TestMergeFolderOfOthers(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		return // links are not for everybody there
+	}
+	for _, to := range []string{os.DevNull, "nosuch"} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "observations.jsonl")
+		require.NoError(t, os.Symlink(to, path))
+		_, err := observationFiles(dir)
+		require.EqualError(t, err, path+" is no file; name an observations.jsonl that a report wrote, or a folder with some below it")
+	}
+}
 
 // folder is the content of each file of a folder, by name.
 func folder(t *testing.T, dir string) map[string]string {

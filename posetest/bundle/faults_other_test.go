@@ -1,0 +1,7 @@
+//go:build !linux
+
+package bundle
+
+func beOnADisk() {}
+
+func faultsHere() []fault { return nil }

@@ -1,0 +1,4 @@
+package gpu
+
+// QueryWithin is Query with other patience.
+var QueryWithin = query
