@@ -78,8 +78,8 @@ each licence to those that are allowed. A release has the texts beside each comm
 
 Committed models: [models/LICENCES.md](../models/LICENCES.md). Photographs: [fixtures/LICENCES.md](../fixtures/LICENCES.md). The JPEG decoder below
 posetest/pose/internal is Go's: [BSD-3-Clause](../posetest/pose/internal/jpeg/LICENSE). Goldens, calibration tables, recipes and test data are the
-project's own; what pycocotools and OpenCV computed is in them as numbers. ONNX Runtime (MIT) and its providers are downloaded, not passed
-on; their licences are kept beside them in the cache. Python packages are installed for scripts alone, and none is passed on.
+project's own; what pycocotools and OpenCV computed is in them as numbers. ONNX Runtime (MIT) and its providers are downloaded;
+their licences are kept beside them in the cache, and in a bundle, which passes them on. Python packages are installed for scripts alone, and none is passed on.
 `)
 	table := func(title string, rows []row) {
 		fmt.Fprintf(&b, "\n## %s\n\n| module | version | licence |\n|---|---|---|\n", title)

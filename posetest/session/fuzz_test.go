@@ -2,6 +2,8 @@ package session
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,5 +29,26 @@ func FuzzMissingKernel(f *testing.F) {
 		missing := newLoadError(fmt.Sprintf("%sCould not find an implementation for %s(%d) node with name '%s'", before, op, opset, node), "").Missing
 		require.NotNil(t, missing)
 		assert.Equal(t, MissingKernelError{op, opset, node}, *missing)
+	})
+}
+
+// Of whatever list: what is taken has names and options that can be, each once, and none that opens a file of code; and nothing panics.
+func FuzzParseVariants(f *testing.F) {
+	f.Add(string(providersJSON))
+	f.Add(strings.Replace(string(providersJSON), `"device_type"`, `"cache_dir"`, 1))
+	f.Fuzz(func(t *testing.T, text string) {
+		all, err := parseVariants([]byte(text))
+		if err != nil {
+			return
+		}
+		seen := map[string]bool{}
+		for _, v := range all {
+			require.Regexp(t, variantID, v.ID)
+			require.False(t, seen[v.ID], v.ID)
+			seen[v.ID] = true
+			require.NotEmpty(t, RuntimeName(v.ID))
+			require.NotContains(t, v.Options, "cache_dir")
+		}
+		require.Subset(t, slices.Collect(maps.Keys(seen)), Providers())
 	})
 }

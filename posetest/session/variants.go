@@ -134,7 +134,7 @@ func parseVariants(text []byte) ([]Variant, error) {
 }
 
 // checkOptions tells of an option that a provider does not have, or of a value that it can't have. Options that make a provider open
-// a library or a compiled model are none of them.
+// a library or a compiled model, such as one out of a cache, are none of them: nothing would hold those to a sum.
 func checkOptions(provider string, options map[string]string) error {
 	known := optionsOf[provider]
 	var errs []error
@@ -185,7 +185,6 @@ var optionsOf = map[string]map[string]choice{
 		"SpecializationStrategy":             oneOf("Default", "FastPrediction"),
 		"ProfileComputePlan":                 flag,
 		"AllowLowPrecisionAccumulationOnGPU": flag,
-		"ModelCacheDirectory":                folder,
 	},
 	"cuda": {
 		"device_id":                    number,
@@ -207,7 +206,6 @@ var optionsOf = map[string]map[string]choice{
 		"precision":              oneOf("FP32", "FP16", "ACCURACY"),
 		"num_of_threads":         number,
 		"num_streams":            number,
-		"cache_dir":              folder,
 		"disable_dynamic_shapes": boolean,
 		"enable_qdq_optimizer":   boolean,
 		"model_priority":         oneOf("LOW", "MEDIUM", "HIGH", "DEFAULT"),
