@@ -139,6 +139,7 @@ publish: sums ## make a GitHub release of dist/, of the tag in GITHUB_REF_NAME
 lint: ## gofmt, vet, staticcheck, actionlint, kubeconform, which package may import which, pins and licences
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet ./...
+	go vet -modfile=tools/ortplugin.mod -tags ortplugin ./posetest/session
 	go tool staticcheck ./...
 	go tool actionlint .github/workflows/*.yml
 	@$(MAKE) --no-print-directory manifests

@@ -70,8 +70,11 @@ func (c Config) complete() (Config, error) {
 	c.Plugins = slices.Clone(c.Plugins)
 	for i, plugin := range c.Plugins {
 		id, path, _ := strings.Cut(plugin, "=")
-		if _, err := os.Stat(path); err != nil || !session.IsPlugin(id) {
+		if !session.IsPlugin(id) {
 			return c, fmt.Errorf("%w: POSETEST_PLUGINS: %q must be the name of a plug-in of `posetest providers`, =, and the path of its library", ErrSetup, plugin)
+		}
+		if !isFile(path) {
+			return c, fmt.Errorf("%w: POSETEST_PLUGINS: the library of %s, %q, is no file; correct the path", ErrSetup, id, path)
 		}
 		path, err := filepath.Abs(path)
 		if err != nil {

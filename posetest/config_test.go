@@ -25,6 +25,8 @@ func TestConfig(t *testing.T) {
 	one, two := filepath.Join(dir, "one"), filepath.Join(dir, "two")
 	require.NoError(t, os.Mkdir(one, 0o755))
 	require.NoError(t, os.Mkdir(two, 0o755))
+	library := filepath.Join(dir, "libplugin.so")
+	require.NoError(t, os.WriteFile(library, nil, 0o644))
 	const list = string(os.PathListSeparator)
 	for _, row := range []struct {
 		name  string
@@ -52,8 +54,8 @@ func TestConfig(t *testing.T) {
 		{"repetitions of a variable", map[string]string{"POSETEST_REPEAT": "10"}, Config{}, func(t *testing.T, c Config) { assert.Equal(t, 10, c.Repeat) }},
 		{"a field's come first", map[string]string{"POSETEST_REPEAT": "10"}, Config{Repeat: 3}, func(t *testing.T, c Config) { assert.Equal(t, 3, c.Repeat) }},
 		{"a day that was given", nil, Config{Today: time.Unix(0, 0)}, func(t *testing.T, c Config) { assert.Equal(t, time.Unix(0, 0), c.Today) }},
-		{"plug-ins, with whole paths", map[string]string{"POSETEST_PLUGINS": "webgpu-plugin=" + one}, Config{}, func(t *testing.T, c Config) {
-			assert.Equal(t, []string{one, ""}, []string{c.plugin("webgpu-plugin"), c.plugin("openvino-plugin")})
+		{"plug-ins, with whole paths", map[string]string{"POSETEST_PLUGINS": "webgpu-plugin=" + library}, Config{}, func(t *testing.T, c Config) {
+			assert.Equal(t, []string{library, ""}, []string{c.plugin("webgpu-plugin"), c.plugin("openvino-plugin")})
 		}},
 		{"offline is 1 and nothing else", map[string]string{"POSETEST_OFFLINE": "0"}, Config{}, func(t *testing.T, c Config) { assert.False(t, c.Offline) }},
 		{"data is a list of folders", map[string]string{"POSETEST_DATA": one + list + two}, Config{}, func(t *testing.T, c Config) {

@@ -74,7 +74,7 @@ var providerTable = []providerFault{
 	{"errflood-in-load", filesWhole, "loads", "", "a log that never ends: it is read on, and held in bounds"},
 	{"outflood-in-run", filesWhole, "loads", "", "a provider that prints to standard output"},
 	{"ugly-refusal-in-load", filesWhole, "fails: [2J ]0;owned several lines and �� no text aaaa…", "", "a megabyte with escapes for the terminal"},
-	{"closed-in-behind-load", oneVerdict, "crashes: died of SIGKILL during infer", "", "a worker that can't be asked ends itself"},
+	{"closed-in-behind-load", oneVerdict, "crashes: died of SIGKILL during …", "", "a worker that can't be asked ends itself, at once or after the request that it waits for already"},
 	{"closed-err-in-load", oneVerdict, "loads", "the runtime's log tells no placement of nodes", "the log is gone, and the judge says so"},
 	{"closed-replies-behind-load", oneVerdict, "crashes: left with exit code 3 during open", "", "a worker that can't answer ends"},
 	{"garbage-in-load", oneVerdict, "crashes: stopped during open " + noJSON + `invalid character 'l' looking for beginning of value: "loaded fine, trust me\n"`, "", "words on the pipe of replies"},

@@ -52,6 +52,9 @@ func (s *Suite) Pack(ctx context.Context, want Packing, log Log) (bundle.Manifes
 	if s.cfg.Library != "" || s.cfg.Own != nil || len(s.cfg.Plugins) > 0 {
 		return fail(errors.New("a library, plug-in or model of your own (POSETEST_ORT, POSETEST_PLUGINS, --model) can't be packed, since nobody knows what belongs to it; choose with --runtimes and --models"))
 	}
+	if want.GLIBC != "" && !bundle.Newer(want.GLIBC, "") {
+		return fail(fmt.Errorf("--glibc: %q is no version; write it as 2.28", want.GLIBC))
+	}
 	for _, m := range plan.Missing {
 		if len(m.Cells) > 0 {
 			return fail(fmt.Errorf("%w; or leave it out with --models, --precisions or --runtimes", m.Err))

@@ -62,6 +62,11 @@ func TestKnown(t *testing.T) {
 			switch {
 			case strings.HasPrefix(name, "darwin/"):
 				want = append(want, "coreml")
+				if r.Distribution == "onnxruntime-webgpu" {
+					want = append(want, "webgpu")
+				}
+			case r.Distribution == "onnxruntime-webgpu":
+				want = append(want, "webgpu")
 			case name == "linux/amd64" && r.Distribution == "onnxruntime-openvino":
 				want = append(want, "openvino")
 			case r.Distribution == "onnxruntime-directml":
@@ -83,6 +88,7 @@ func TestKnown(t *testing.T) {
 		"onnxruntime@1.22.1": four, "onnxruntime@1.23.2": four, "onnxruntime@1.24.4": four, "onnxruntime@1.31.1": four, "onnxruntime@1.32.0": four,
 		"onnxruntime-openvino@1.22.0": two, "onnxruntime-openvino@1.23.0": two, "onnxruntime-openvino@1.24.1": two,
 		"onnxruntime-directml@1.24.4": {"windows/amd64"}, "onnxruntime-gpu@1.31.1": {"linux/amd64", "linux/arm64", "windows/amd64"},
+		"onnxruntime-webgpu@1.27.0": {"darwin/arm64", "linux/amd64", "windows/amd64"},
 	}, platforms)
 	assert.Equal(t, []string{"1.23.2", "1.32.0", "openvino-1.24.1"}, defaults)
 	text, err := Marshal(known)

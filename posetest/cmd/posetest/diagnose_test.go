@@ -29,7 +29,7 @@ func TestDiagnoseCommand(t *testing.T) {
 		"              74 ConvInteger nodes take signed weights; ONNX Runtime before 1.24 has no cpu kernel for them (https://github.com/microsoft/onnxruntime/pull/26585)\n",
 		"  wrong       cpu@1.24.4, ",
 		"              slow: 3 to 7 times the run time of fp32\n",
-		"  in no build coreml, directml, webgpu, xnnpack\n",
+		"  in no build coreml, directml, xnnpack\n",
 		"instead:\n  quantize statically, one scale a channel: scripts/quantize.py ",
 	} {
 		assert.Contains(t, r.out.String(), line)

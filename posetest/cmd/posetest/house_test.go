@@ -82,7 +82,7 @@ status = "verified linux/amd64 2026-11-24"
 # what these tests do not run
 
 [[row]]
-provider = "openvino coreml cuda directml tensorrt webgpu xnnpack"
+provider = "coreml coreml-static coreml-cpu coreml-mlprogram coreml-mlprogram-static coreml-mlprogram-cpu coreml-mlprogram-gpu coreml-mlprogram-ane cuda cuda-1 cuda-notf32 directml directml-1 openvino openvino-gpu openvino-npu openvino-plugin tensorrt tensorrt-1 tensorrt-fp16 tensorrt-int8 webgpu webgpu-plugin xnnpack"
 want = "unavailable"
 why = "not asked for"
 status = "unverified"

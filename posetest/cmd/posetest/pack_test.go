@@ -207,6 +207,7 @@ func TestPackRefuses(t *testing.T) {
 		{name: "a model that is not here", args: []string{"--models", "yolov8n-pose"}, says: []string{"yolov8n-pose.onnx is missing", "or leave it out"}},
 		{name: "a library of one's own", args: []string{"--models", "movenet-lightning"}, env: []string{"POSETEST_ORT=" + library}, says: []string{"POSETEST_ORT", "can't be packed"}},
 		{name: "COCO that is not here", args: []string{"--models", "movenet-lightning", "--precisions", "fp32", "--coco"}, says: []string{"--coco: coco/annotations/person_keypoints_val2017.json is missing"}},
+		{name: "a glibc that is no version", args: []string{"--models", "movenet-lightning", "--precisions", "fp32", "--glibc", "newest"}, says: []string{`--glibc: "newest" is no version; write it as 2.28`}},
 		{name: "a further file that is not here", args: []string{"--models", "movenet-lightning", "--precisions", "fp32", "--with", "nosuch.txt"}, says: []string{"--with nosuch.txt: there is no such file"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -51,8 +51,11 @@ func deviceOf(v session.Variant) string {
 	return map[bool]string{true: "yes", false: "none"}[v.HasDevice()]
 }
 
-// bring are the runtimes that bring a provider on this machine.
+// bring are the runtimes that bring a provider on this machine, or what does so instead.
 func bring(known []ortlib.Runtime, v session.Variant) []string {
+	if v.Plugin != "" {
+		return []string{"none: POSETEST_PLUGINS"}
+	}
 	var ids []string
 	for _, r := range known {
 		if here, err := r.Here(); err == nil && slices.Contains(here.Providers, v.Provider()) && v.Provider() != "cpu" {

@@ -53,7 +53,7 @@ type workflow struct {
 	Jobs map[string]struct {
 		Strategy struct {
 			Matrix struct {
-				Kind  []struct{ Platform string }
+				Kind  []struct{ Platform, Also string }
 				Shard []int
 			}
 		}
@@ -134,13 +134,14 @@ func githubFleet(t *testing.T, observations string) fleet {
 	f := fleet{shards: map[string][]process{}}
 	for _, name := range []string{"shard", "cuda"} {
 		job := w.Jobs[name]
-		kinds := []string{""}
-		for _, k := range job.Strategy.Matrix.Kind {
-			kinds = append(kinds, k.Platform)
+		kinds := job.Strategy.Matrix.Kind
+		if len(kinds) == 0 {
+			kinds = append(kinds, struct{ Platform, Also string }{})
 		}
-		for _, kind := range kinds[min(1, len(kinds)-1):] {
+		for _, kind := range kinds {
 			for _, shard := range job.Strategy.Matrix.Shard {
-				said := map[string]string{"matrix.kind.platform": kind, "matrix.shard": fmt.Sprint(shard), "inputs.runtimes": fmt.Sprint(w.On.Dispatch.Inputs["runtimes"].Default)}
+				said := map[string]string{"matrix.kind.platform": kind.Platform, "matrix.kind.also": kind.Also, "matrix.shard": fmt.Sprint(shard),
+					"inputs.runtimes": fmt.Sprint(w.On.Dispatch.Inputs["runtimes"].Default)}
 				p := process{env: map[string]string{}}
 				for variable, value := range job.Env {
 					p.env[variable] = evaluate(t, value, said)
@@ -336,9 +337,23 @@ func TestManifestsHoldTogether(t *testing.T) {
 	}
 	assert.ElementsMatch(t, slices.Collect(maps.Keys(images)), named, "images of the kustomization")
 
+	providers := map[string][]string{} // of each run
 	for name, shards := range githubFleet(t, "observations").shards {
+		platform := strings.Replace(name, "-", "/", 1)
+		if name == "cuda" {
+			platform = "linux/amd64"
+		}
+		runtimes, err := ortlib.Select(known, shards[0].env["POSETEST_RUNTIMES"])
+		require.NoError(t, err)
+		for _, r := range runtimes {
+			assert.Contains(t, r.Platforms, platform, "%s: %s has a build for it", name, r)
+			providers[name] = append(providers[name], r.Platforms[platform].Providers...)
+		}
 		for i, p := range shards {
 			assert.Equal(t, fmt.Sprintf("%d/%d", i+1, len(shards)), p.env["POSETEST_SHARD"], name)
 		}
+	}
+	for name, provider := range map[string]string{"linux-amd64": "openvino", "darwin-arm64": "coreml", "windows-amd64": "directml", "cuda": "cuda"} {
+		assert.Contains(t, providers[name], provider, "a runtime of run %s brings it", name)
 	}
 }
