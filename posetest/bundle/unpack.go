@@ -83,7 +83,7 @@ func withoutFolder(err error, folder, remedy string) error {
 // none; a bundle has a few hundred files.
 const (
 	mostTimes = 100
-	mostAhead = 64 << 20 // bytes that may come out before much was read
+	mostAhead = 8 << 20 // bytes that may come out before much was read
 )
 
 // A ration is how much may come out of a stream: so many times what was read of it.
