@@ -7,8 +7,8 @@ import (
 	"github.com/posetest/suite/posetest"
 )
 
-// suite is the repository's own: its models, photographs and support table.
-var suite = posetest.New(posetest.Config{})
+// suite is the repository's own: its models, photographs and support table. No test looks at how long a run took, so that one is timed.
+var suite = posetest.New(posetest.Config{Runs: 1})
 
 func TestMain(m *testing.M) { posetest.Main(m) }
 

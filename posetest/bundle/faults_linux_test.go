@@ -14,14 +14,12 @@ import (
 
 func beOnADisk() { faulttest.Main() }
 
-func faultsHere() []fault {
+func faultsHere(t *testing.T) {
 	full, readOnly := faulttest.Disk{Room: 10 * 4096}, faulttest.Disk{ReadOnly: true}
-	return []fault{
-		{"a disk that is full part-way through a bundle", "every file is whole", func(t *testing.T) { onADisk(t, packOnce, full) }},
-		{"a disk that is full part-way through unpacking", "every file is whole", func(t *testing.T) { onADisk(t, unpackOnce, full) }},
-		{"a folder for a bundle that may only be read", "a clear error", func(t *testing.T) { onADisk(t, packOnce, readOnly) }},
-		{"a folder to unpack into that may only be read", "a clear error", func(t *testing.T) { onADisk(t, unpackOnce, readOnly) }},
-	}
+	faulttest.Try(t, "a disk that is full part-way through a bundle", "every file is whole", func(t *testing.T) { onADisk(t, packOnce, full) })
+	faulttest.Try(t, "a disk that is full part-way through unpacking", "every file is whole", func(t *testing.T) { onADisk(t, unpackOnce, full) })
+	faulttest.Try(t, "a folder for a bundle that may only be read", "a clear error", func(t *testing.T) { onADisk(t, packOnce, readOnly) })
+	faulttest.Try(t, "a folder to unpack into that may only be read", "a clear error", func(t *testing.T) { onADisk(t, unpackOnce, readOnly) })
 }
 
 // What can't be written is told in a sentence with a remedy; what was there stays, and nothing comes to lie beside it.

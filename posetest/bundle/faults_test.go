@@ -70,24 +70,12 @@ func turned(turn int) []File {
 	return []File{{Name: "run", Program: true, Content: bytes.Repeat([]byte{byte(turn % 2)}, 1<<20)}, {Name: "a/b", Content: []byte{byte(turn % 2)}}}
 }
 
-// A fault is tried on a promise.
-type fault struct {
-	name, promise string
-	test          func(t *testing.T)
-}
-
 // The faults of packing and unpacking.
 func TestFaults(t *testing.T) {
-	for _, f := range append([]fault{
-		{"a bundle that becomes a disk full", "a clear error", growing},
-		{"kill -9 while a bundle is packed, at random moments", "every file is whole", killedPacking},
-		{"kill -9 while a bundle is unpacked, at random moments", "every file is whole", killedUnpacking},
-	}, faultsHere()...) {
-		t.Run(f.name, func(t *testing.T) {
-			t.Attr("promise", f.promise)
-			f.test(t)
-		})
-	}
+	faulttest.Try(t, "a bundle that becomes a disk full", "a clear error", growing)
+	faulttest.Try(t, "kill -9 while a bundle is packed, at random moments", "every file is whole", killedPacking)
+	faulttest.Try(t, "kill -9 while a bundle is unpacked, at random moments", "every file is whole", killedUnpacking)
+	faultsHere(t)
 }
 
 // A few bytes that unpack to a disk full are refused before they have filled it.

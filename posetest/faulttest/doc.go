@@ -1,5 +1,5 @@
 // Package faulttest gives a test's child process a disk that is full, or may only be read, or a machine that has nothing but glibc. It
-// is for tests alone, on Linux.
+// is for tests alone, on Linux. Try and Times are for every system.
 //
 //	func TestMain(m *testing.M) { faulttest.Main(); os.Exit(m.Run()) }
 //	…

@@ -11,12 +11,10 @@ import (
 
 func beOnADisk() { faulttest.Main() }
 
-func faultsHere() []fault {
-	return []fault{
-		{"a full disk under the goldens", "every file is whole", func(t *testing.T) { updateOn(t, faulttest.Disk{}) }},
-		{"a disk that is full half-way through a golden", "every file is whole", func(t *testing.T) { updateOn(t, faulttest.Disk{Room: 3 * 4096}) }},
-		{"goldens that may only be read", "a clear error", func(t *testing.T) { updateOn(t, faulttest.Disk{ReadOnly: true}) }},
-	}
+func faultsHere(t *testing.T) {
+	faulttest.Try(t, "a full disk under the goldens", "every file is whole", func(t *testing.T) { updateOn(t, faulttest.Disk{}) })
+	faulttest.Try(t, "a disk that is full half-way through a golden", "every file is whole", func(t *testing.T) { updateOn(t, faulttest.Disk{Room: 3 * 4096}) })
+	faulttest.Try(t, "goldens that may only be read", "a clear error", func(t *testing.T) { updateOn(t, faulttest.Disk{ReadOnly: true}) })
 }
 
 // An update that can't be written leaves the golden that was there, and says what to do.

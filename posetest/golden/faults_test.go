@@ -47,22 +47,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A fault is tried on a promise.
-type fault struct {
-	name, promise string
-	test          func(t *testing.T)
-}
-
 // The faults of an update.
 func TestFaults(t *testing.T) {
-	for _, f := range append([]fault{
-		{"kill -9 of a golden update at random moments", "every file is whole", killedUpdate},
-	}, faultsHere()...) {
-		t.Run(f.name, func(t *testing.T) {
-			t.Attr("promise", f.promise)
-			f.test(t)
-		})
-	}
+	faulttest.Try(t, "kill -9 of a golden update at random moments", "every file is whole", killedUpdate)
+	faultsHere(t)
 }
 
 // again is the test binary, started again with a variable.

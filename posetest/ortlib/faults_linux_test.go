@@ -19,12 +19,10 @@ import (
 
 func beOnADisk() { faulttest.Main() }
 
-func faultsHere() []fault {
-	return []fault{
-		{"a full disk under the store, at each page", "a clear error", fullStore},
-		{"a store that may only be read", "a clear error", readOnlyStore},
-		{"kill -9 of an installation at random moments", "every child ends", killedInstallation},
-	}
+func faultsHere(t *testing.T) {
+	faulttest.Try(t, "a full disk under the store, at each page", "a clear error", fullStore)
+	faulttest.Try(t, "a store that may only be read", "a clear error", readOnlyStore)
+	faulttest.Try(t, "kill -9 of an installation at random moments", "every child ends", killedInstallation)
 }
 
 // pageSize is by how much a disk has more room than in the try before.

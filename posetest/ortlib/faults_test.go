@@ -9,31 +9,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/posetest/suite/posetest/faulttest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// A fault is tried on a promise.
-type fault struct {
-	name, promise string
-	test          func(t *testing.T)
-}
-
 // The faults of a download, of a store and of whoever else uses it.
 func TestFaults(t *testing.T) {
-	for _, f := range append([]fault{
-		{"a wrong checksum, and other wheels that are not the pinned one", "a clear error", installFails},
-		{"a download cut at each tenth", "every file is whole", cutAtEachTenth},
-		{"two processes that install at once", "every file is whole", inTwoProcesses},
-		{"a download killed half-way", "every file is whole", afterAKill},
-		{"locks, half downloads and runtimes of 1970 and 2040", "every file is whole", fromAnotherTime},
-		{"a file in the place of the store", "a clear error", intoAFile},
-	}, faultsHere()...) {
-		t.Run(f.name, func(t *testing.T) {
-			t.Attr("promise", f.promise)
-			f.test(t)
-		})
-	}
+	faulttest.Try(t, "a wrong checksum, and other wheels that are not the pinned one", "a clear error", installFails)
+	faulttest.Try(t, "a download cut at each tenth", "every file is whole", cutAtEachTenth)
+	faulttest.Try(t, "two processes that install at once", "every file is whole", inTwoProcesses)
+	faulttest.Try(t, "a download killed half-way", "every file is whole", afterAKill)
+	faulttest.Try(t, "locks, half downloads and runtimes of 1970 and 2040", "every file is whole", fromAnotherTime)
+	faulttest.Try(t, "a file in the place of the store", "a clear error", intoAFile)
+	faultsHere(t)
 }
 
 // Wherever the first download breaks off, and whether pip notices or not, the second is whole. Where pip takes it for whole
