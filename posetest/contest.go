@@ -221,6 +221,9 @@ func orDefault[T comparable](v, otherwise T) T {
 // with ten rounds each, one gate of 184 without a change alarmed (docs/gate-power.md).
 func serves(ready, round time.Duration) int { return int(min(max(ready/round, 4), 10)) }
 
+// turnsIn is how many turns a round of a length has, of which one takes so long: two at least, as a median of one is what it is.
+func turnsIn(round, once time.Duration) int { return max(2, int(round/max(once, 1))) }
+
 // rounds are some of them with the same workers, at most n.
 func (s *Suite) rounds(ctx context.Context, sides []Side, c Contest, n int, random *rand.Rand) ([]Round, error) {
 	begin := time.Now()
@@ -240,7 +243,7 @@ func (s *Suite) rounds(ctx context.Context, sides []Side, c Contest, n int, rand
 		once += sample[0].Wall
 	}
 	length := c.Pair * time.Duration(len(sides)) / 2
-	turns := max(2, int(length/max(once, 1)))
+	turns := turnsIn(length, once)
 	all := make([]Round, min(n, orDefault(c.Restarts, serves(time.Since(begin), length))))
 	for k := range all {
 		round := make(Round, len(sides))

@@ -92,6 +92,13 @@ func TestTogether(t *testing.T) {
 	}
 }
 
+// A round has as many turns as it has time for, and two where one takes longer.
+func TestTurnsIn(t *testing.T) {
+	for once, want := range map[time.Duration]int{20 * time.Millisecond: 10, 70 * time.Millisecond: 2, 150 * time.Millisecond: 2, time.Minute: 2} {
+		assert.Equal(t, want, turnsIn(200*time.Millisecond, once), once)
+	}
+}
+
 // The first runs warm up, but one that takes long does it alone.
 func TestWarmUps(t *testing.T) {
 	for first, want := range map[time.Duration]int{0: 3, 10 * time.Millisecond: 3, 40 * time.Millisecond: 2, 110 * time.Millisecond: 1, time.Minute: 1} {
