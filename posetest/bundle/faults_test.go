@@ -119,6 +119,16 @@ func growing(t *testing.T) {
 			}
 			require.NoError(t, tw.Close())
 		}},
+		{"names alone, which take room on a disk, too", func(w io.Writer) {
+			z, err := zstd.NewWriter(w)
+			require.NoError(t, err)
+			tw := tar.NewWriter(z)
+			for i := range 100_000 {
+				require.NoError(t, tw.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: fmt.Sprintf("b/%d/", i)}))
+			}
+			require.NoError(t, tw.Close())
+			require.NoError(t, z.Close())
+		}},
 	} {
 		t.Run(row.why, func(t *testing.T) {
 			var b bytes.Buffer
