@@ -65,7 +65,7 @@ func (s *Suite) Pack(ctx context.Context, want Packing, log Log) (bundle.Manifes
 		return bundle.Manifest{}, nil, err
 	}
 	p := packing{house: h, files: map[string]bundle.File{}}
-	p.manifest = bundle.Manifest{Platform: runtime.GOOS + "/" + runtime.GOARCH, Commit: commit(), Models: s.cfg.Models, Precisions: s.cfg.Precisions, Providers: s.cfg.Providers}
+	p.manifest = bundle.Manifest{Platform: runtime.GOOS + "/" + runtime.GOARCH, Commit: Commit(), Models: s.cfg.Models, Precisions: s.cfg.Precisions, Providers: s.cfg.Providers}
 	for _, step := range []func() error{
 		p.program, p.lists,
 		func() error { return p.models(plan) },
@@ -330,8 +330,8 @@ func (p *packing) readme() string {
 	return b.String()
 }
 
-// commit is that of the running program, "" if it doesn't know.
-func commit() string {
+// Commit is that of the running program, "" if it doesn't know.
+func Commit() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return ""

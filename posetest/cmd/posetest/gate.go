@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -195,6 +194,7 @@ type record struct {
 	When    time.Time       `json:"when"`
 	Commit  string          `json:"commit,omitempty"` // of the program that measured
 	Machine observe.Machine `json:"machine"`
+	Method  int             `json:"method,omitempty"` // [posetest.ContestMethod]
 	Cell    observe.Cell    `json:"cell"`
 	Against string          `json:"against"`
 	Wall    measure.Ratio   `json:"wall"`
@@ -202,26 +202,19 @@ type record struct {
 	Verdict measure.Verdict `json:"verdict"`
 }
 
-// sameSeries tells whether two records belong to one history: ratios of other machines or baselines are not comparable.
+// sameSeries tells whether two records belong to one history: ratios of other machines, baselines or ways to compare are not comparable.
 func (r record) sameSeries(s record) bool {
-	return r.Cell == s.Cell && r.Against == s.Against && r.Machine == s.Machine
+	return r.Cell == s.Cell && r.Against == s.Against && r.Machine == s.Machine && r.Method == s.Method
 }
 
 func records(rulings []posetest.Ruling) []record {
-	commit := ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				commit = s.Value
-			}
-		}
-	}
+	commit := posetest.Commit()
 	var all []record
 	for _, r := range rulings {
 		if r.Err != nil {
 			continue
 		}
-		all = append(all, record{When: time.Now().UTC().Truncate(time.Second), Commit: commit, Machine: observe.ThisMachine(), Cell: r.B.Cell,
+		all = append(all, record{When: time.Now().UTC().Truncate(time.Second), Commit: commit, Machine: observe.ThisMachine(), Method: posetest.ContestMethod, Cell: r.B.Cell,
 			Against: r.Against, Wall: r.Comparison.Wall, CPU: r.Comparison.CPU, Verdict: r.Verdict})
 	}
 	return all

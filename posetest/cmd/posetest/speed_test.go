@@ -98,4 +98,6 @@ func TestDrifting(t *testing.T) {
 	assert.Empty(t, drifting(steady, []record{at(1, "ort=1.31.1", "a")}))
 	assert.Empty(t, drifting(mixed, []record{last}), "ratios of other machines say nothing")
 	assert.Empty(t, drifting(creeping, []record{at(1.03, "fp32", "a")}), "nor do those against another baseline")
+	last.Method++
+	assert.Empty(t, drifting(creeping, []record{last}), "nor those that were compared in another way")
 }
