@@ -17,6 +17,7 @@ import (
 
 // What has an open batch gives each image what it gets alone, or is refused with the reason.
 func TestBatchModel(t *testing.T) {
+	t.Parallel()
 	cfg := Config{Models: []string{"yolov8n-pose", "movenet-lightning"}, Precisions: []string{"fp32", "int8-qdq", "uint8"},
 		Providers: []string{"cpu"}, Runtimes: "1.23.2"}
 	s := New(cfg)

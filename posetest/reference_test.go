@@ -19,6 +19,7 @@ import (
 // The whole pipeline, from JPEG to keypoints, against an independent one in Python and OpenCV: the same persons on every
 // photograph, keypoints within 0.5 px on average, and 99 % of those that are seen within 2 px.
 func TestReference(t *testing.T) {
+	t.Parallel()
 	suite := posetest.New(posetest.Config{Runtimes: "1.32.0", Models: []string{"yolov8n-pose"}, Precisions: []string{"fp32"}, Providers: []string{"cpu"}})
 	plan, err := suite.Plan(t.Context(), os.Stderr)
 	require.NoError(t, err)

@@ -110,6 +110,7 @@ func held(t *testing.T) holding {
 
 // A session that runs on and on holds what it held.
 func TestSoakRuns(t *testing.T) {
+	t.Parallel()
 	const turn, first = 250, 500 // runs; in the first ones allocators take what they need
 	runs := faulttest.Times(1_500, 100_000)
 	p, model, photograph := soaked(t)
