@@ -96,7 +96,7 @@ func (w *warm) turn(ctx context.Context, runs int) ([]worker.Sample, error) {
 }
 
 // ContestMethod counts up when sides are compared in another way, so that what was learned of one is not taken for the other.
-const ContestMethod = 3
+const ContestMethod = 4
 
 // A Contest says how sides are compared. The zero value has the defaults.
 type Contest struct {
@@ -173,15 +173,19 @@ func typical(rounds []Round, a, b int, clock func(worker.Sample) time.Duration) 
 	return as, bs
 }
 
-// A turn is the times in seconds of one run of each of two sides, one directly after the other.
+// A turn is the times in seconds of one run of each of two sides, one soon after the other.
 type turn struct{ a, b float64 }
 
 func (t turn) ratio() float64 { return t.b / t.a }
 
+// turns has each run of side a beside side b's of the same turn, and of the turns directly before and after, which were
+// as near: of nine turns that makes 25, from which the median is known as well as from half as many turns again.
 func turns(r Round, a, b int, clock func(worker.Sample) time.Duration) []turn {
-	all := make([]turn, len(r[a]))
-	for i := range all {
-		all[i] = turn{clock(r[a][i]).Seconds(), clock(r[b][i]).Seconds()}
+	var all []turn
+	for i, s := range r[a] {
+		for _, t := range r[b][max(0, i-1):min(len(r[b]), i+2)] {
+			all = append(all, turn{clock(s).Seconds(), clock(t).Seconds()})
+		}
 	}
 	return all
 }

@@ -3,6 +3,7 @@ package posetest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/posetest/suite/posetest/expect"
@@ -88,20 +89,21 @@ type Ruling struct {
 	Bout
 	measure.Finding
 	Comparison measure.Comparison // of all its pairs
-	Repeated   bool               // it was run again to make sure
+	Repeated   bool               // it was run again, with new workers
 	Err        error              // it could not be measured
 }
 
-// Gate runs all bouts, those together that share sides, and those again, with new workers, that are not ok at once: only
-// what regresses twice has regressed. Each done is told of a bout that was run. An error ends the gate only if the context ended.
+// Gate runs all bouts, those together that share sides, and says what they are: see [Settle]. Each done is told of a bout
+// that was run. An error ends the gate only if the context ended.
 func (s *Suite) Gate(ctx context.Context, bouts []Bout, c Contest, policy measure.Policy, done func(Bout)) ([]Ruling, error) {
-	run := func(seed uint64, which []int) (map[int]measure.Comparison, map[int]error, error) {
+	look := func(seed uint64, which []int) (map[int]measure.Comparison, map[int]error, error) {
 		seen, failed := map[int]measure.Comparison{}, map[int]error{}
 		groups := together(bouts, which)
 		for len(groups) > 0 {
 			g := groups[0]
 			groups = groups[1:]
-			c.Seed = seed + uint64(g.bouts[0])
+			c := c
+			c.Seed += seed + uint64(g.bouts[0])
 			comparisons, err := s.compareGroup(ctx, g, bouts, c)
 			if ctx.Err() != nil {
 				return nil, nil, context.Cause(ctx)
@@ -123,44 +125,90 @@ func (s *Suite) Gate(ctx context.Context, bouts []Bout, c Contest, policy measur
 		}
 		return seen, failed, nil
 	}
-	all := make([]int, len(bouts))
-	for i := range all {
-		all[i] = i
+	rulings, err := Settle(len(bouts), look, policy.Judge)
+	for i := range rulings {
+		rulings[i].Bout = bouts[i]
 	}
-	first, failed, err := run(c.Seed, all)
-	if err != nil {
-		return nil, err
+	return rulings, err
+}
+
+// reruns is how often at most is measured again, with so many pairs each time, what can't be told: once at least, so that
+// nothing has regressed that was seen but once.
+func reruns(pairs int) int { return max(1, min(4, measure.MaxPairs/pairs-1)) }
+
+// Settle looks at n comparisons, and again, with new workers, at those that are not ok at once, until all their pairs say
+// what they are, or for a number of times. Nothing has regressed that was not seen again: see [Confirmed]. What fails is
+// inconclusive. A look takes a seed and which are looked at; those that it says nothing of are not judged.
+func Settle(n int, look func(seed uint64, which []int) (map[int]measure.Comparison, map[int]error, error), judge func([]measure.Comparison) []measure.Finding) ([]Ruling, error) {
+	which := make([]int, n)
+	for i := range which {
+		which[i] = i
 	}
-	rulings := make([]Ruling, len(bouts))
-	for i, f := range judge(policy, first) {
-		rulings[i] = Ruling{Bout: bouts[i], Finding: f, Comparison: first[i]}
-	}
-	var doubtful []int
-	for i, r := range rulings {
-		if _, has := first[i]; has && r.Verdict != measure.OK {
-			doubtful = append(doubtful, i)
+	rulings := make([]Ruling, n)
+	seen, again := map[int]measure.Comparison{}, map[int]measure.Comparison{} // of all looks, and of all but the first
+	for k, most := 0, 1; k <= most && len(which) > 0; k++ {
+		more, failed, err := look(uint64(k*n), which)
+		if err != nil {
+			return nil, err
+		}
+		for i, err := range failed {
+			rulings[i] = Ruling{Finding: measure.Finding{Verdict: measure.Inconclusive, Why: "not measured: " + err.Error(), P: 1}, Err: err}
+			delete(seen, i)
+			delete(again, i)
+		}
+		for i, c := range more {
+			most = reruns(c.Wall.Pairs)
+			if k > 0 {
+				again[i] = join(again, i, c)
+			}
+			seen[i] = join(seen, i, c)
+		}
+		all, confirming := judged(judge, seen), judged(judge, again)
+		which = nil
+		for i := range n {
+			if _, now := more[i]; !now {
+				continue
+			}
+			rulings[i] = Ruling{Finding: all[i], Comparison: seen[i], Repeated: k > 0}
+			if k > 0 {
+				rulings[i].Finding = Confirmed(confirming[i], all[i])
+			}
+			if v := rulings[i].Verdict; v == measure.Inconclusive || v == measure.Regressed && k == 0 {
+				which = append(which, i)
+			}
 		}
 	}
-	second, failedAgain, err := run(c.Seed+uint64(len(bouts)), doubtful)
-	if err != nil {
-		return nil, err
-	}
-	again := judge(policy, second)
-	joined := map[int]measure.Comparison{}
-	for i, comparison := range second {
-		joined[i] = first[i].Join(comparison)
-	}
-	for i, f := range judge(policy, joined) {
-		rulings[i].Comparison, rulings[i].Repeated = joined[i], true
-		rulings[i].Finding = Confirmed(rulings[i].Finding, again[i], f)
-	}
-	for i, err := range failed {
-		rulings[i] = notMeasured(bouts[i], err)
-	}
-	for i, err := range failedAgain {
-		rulings[i] = notMeasured(bouts[i], err)
-	}
 	return rulings, nil
+}
+
+func join(all map[int]measure.Comparison, i int, c measure.Comparison) measure.Comparison {
+	if before, has := all[i]; has {
+		return before.Join(c)
+	}
+	return c
+}
+
+// judged has the findings of some comparisons, judged together.
+func judged(judge func([]measure.Comparison) []measure.Finding, some map[int]measure.Comparison) map[int]measure.Finding {
+	order := slices.Sorted(maps.Keys(some))
+	comparisons := make([]measure.Comparison, len(order))
+	for k, i := range order {
+		comparisons[k] = some[i]
+	}
+	findings := map[int]measure.Finding{}
+	for k, f := range judge(comparisons) {
+		findings[order[k]] = f
+	}
+	return findings
+}
+
+// Confirmed is the finding of what was looked at again: what all its pairs say, but it has regressed only if those of the
+// first look, for which we looked again, are not alone in that.
+func Confirmed(again, all measure.Finding) measure.Finding {
+	if all.Verdict == measure.Regressed && again.Verdict == measure.OK {
+		all.Verdict, all.Why = measure.Inconclusive, "not seen again: "+all.Why
+	}
+	return all
 }
 
 // A group is bouts whose sides take turns together, since bouts share sides: fp32 is what all its precisions are held to.
@@ -227,41 +275,4 @@ func (s *Suite) compareGroup(ctx context.Context, g group, bouts []Bout, c Conte
 		all[k].Limit = bouts[i].Limit
 	}
 	return all, nil
-}
-
-func notMeasured(b Bout, err error) Ruling {
-	return Ruling{Bout: b, Finding: measure.Finding{Verdict: measure.Inconclusive, Why: "not measured: " + err.Error(), P: 1}, Err: err}
-}
-
-// judge is Policy.Judge for some of the bouts.
-func judge(policy measure.Policy, some map[int]measure.Comparison) map[int]measure.Finding {
-	var order []int
-	for i := range some {
-		order = append(order, i)
-	}
-	slices.Sort(order)
-	comparisons := make([]measure.Comparison, len(order))
-	for k, i := range order {
-		comparisons[k] = some[i]
-	}
-	findings := map[int]measure.Finding{}
-	for k, f := range policy.Judge(comparisons) {
-		findings[order[k]] = f
-	}
-	return findings
-}
-
-// Confirmed is the finding of a bout that was run twice: both runs must say that it regressed, and their pairs together
-// must say that it did not.
-func Confirmed(first, second, together measure.Finding) measure.Finding {
-	switch {
-	case first.Verdict == measure.Regressed && second.Verdict == measure.Regressed:
-		together.Verdict = measure.Regressed
-		return together
-	case together.Verdict == measure.OK:
-		return together
-	case together.Verdict == measure.Regressed:
-		together.Verdict, together.Why = measure.Inconclusive, "seen in one run of two: "+together.Why
-	}
-	return together
 }

@@ -67,6 +67,15 @@ func exactly(ratio, low, high float64) Ratio {
 	return r
 }
 
+// exactlyBut is such a ratio, of pairs of which half are 1, so that the exact test sees nothing.
+func exactlyBut(ratio, low, high float64) Ratio {
+	r := exactly(ratio, low, high)
+	for i := range 10 {
+		r.logs[2*i] = 0
+	}
+	return r
+}
+
 // What is exactly at a bar has not crossed it, and what is just beyond has.
 func TestJudgeToTheBit(t *testing.T) {
 	quarter := Policy{Floor: 0.25, Tolerance: 0.25}
@@ -77,6 +86,10 @@ func TestJudgeToTheBit(t *testing.T) {
 		limit Limit
 		want  Verdict
 	}{
+		{"slower for sure, by about the floor", exactlyBut(1.26, 1.2, 1.25), high, Inconclusive},
+		{"and perhaps not at all", exactlyBut(1.26, 1, 1.25), high, OK},
+		{"faster for sure, by about the floor", exactlyBut(0.74, 0.75, 0.9), low, Inconclusive},
+		{"and perhaps not at all", exactlyBut(0.74, 0.75, 1), low, OK},
 		{"a quarter slower, which is the floor", exactly(1.25, 1.25, 1.25), high, OK},
 		{"more", exactly(1.26, 1.26, 1.26), high, Regressed},
 		{"a quarter faster", exactly(0.75, 0.75, 0.75), low, OK},
@@ -102,11 +115,11 @@ func TestJudgeCountsItsTests(t *testing.T) {
 	}
 	r, err := Paired(a, b)
 	require.NoError(t, err)
-	p := r.Above(1)
+	p := r.Above(1.01)
 	one := Comparison{r, r, Limit{High: 1}}
 	two := Comparison{r, r, Limit{Low: 0.5, High: 1}}
 	f := Policy{}.Judge([]Comparison{one})[0]
-	assert.InDelta(t, 2*p, f.P, 1e-15)
+	assert.InDelta(t, 2*p, f.P, 1e-15, "of missing the limit by the floor at most, on either clock")
 	assert.InDelta(t, 4*p, Policy{}.Judge([]Comparison{two})[0].P, 1e-15)
 	assert.InDelta(t, 4*p, Policy{}.Judge([]Comparison{one, one})[0].P, 1e-15, "Holm's for two comparisons")
 	assert.Equal(t, Regressed, f.Verdict)

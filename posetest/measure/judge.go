@@ -2,6 +2,7 @@ package measure
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -34,7 +35,7 @@ const (
 // A Policy is when a gate alarms. The zero value is the default.
 type Policy struct {
 	Alpha     float64 // chance of any false alarm among all comparisons of a run; default 0.01
-	Floor     float64 // share by which a ratio must miss its limit to count at all; default 0.01
+	Floor     float64 // share by which a ratio must miss its limit, for sure, to have regressed; default 0.01
 	Tolerance float64 // share beyond the limit that ok must rule out with 97.5 %; default 0.03
 	Pairs     int     // fewer are inconclusive; default 20
 }
@@ -61,8 +62,9 @@ type Finding struct {
 	P       float64 // of the worst miss of the limit, adjusted for all that was looked at
 }
 
-// Judge gives a finding for each comparison. A comparison has regressed if the exact test says so, after Holm's
-// adjustment over all of them and both clocks, and the estimate misses the limit by more than the floor.
+// Judge gives a finding for each comparison. A comparison has regressed if the exact test says that it misses its limit by
+// more than the floor, after Holm's adjustment over all of them and both clocks. One that is slower for sure, by an
+// estimate above the floor, and may yet be so by less, is inconclusive: more pairs will tell.
 func (p Policy) Judge(all []Comparison) []Finding {
 	p = p.complete()
 	misses := make([][]miss, len(all))
@@ -84,7 +86,8 @@ func (p Policy) Judge(all []Comparison) []Finding {
 
 // A miss is one way in which an estimate lies outside a limit by more than the floor.
 type miss struct {
-	p    float64
+	p    float64 // of missing it by the floor at most
+	sure bool    // the interval lies outside the limit, too
 	text string
 }
 
@@ -106,10 +109,10 @@ func (c Comparison) misses(floor float64) []miss {
 		Ratio
 	}{{"wall time", c.Wall}, {"processor time", c.CPU}} {
 		if high := c.Limit.High; high > 0 && clock.Ratio.Ratio > high*(1+floor) {
-			all = append(all, miss{clock.Above(high), fmt.Sprintf("%s is %s, at most %.3f is allowed", clock.name, clock.Ratio, high)})
+			all = append(all, miss{clock.Above(high * (1 + floor)), clock.Low > high, fmt.Sprintf("%s is %s, at most %.3f is allowed", clock.name, clock.Ratio, high)})
 		}
 		if low := c.Limit.Low; low > 0 && clock.Ratio.Ratio < low*(1-floor) {
-			all = append(all, miss{clock.Below(low), fmt.Sprintf("%s is %s, at least %.3f was expected: it got better; look, and move the limit", clock.name, clock.Ratio, low)})
+			all = append(all, miss{clock.Below(low * (1 - floor)), clock.High < low, fmt.Sprintf("%s is %s, at least %.3f was expected: it got better; look, and move the limit", clock.name, clock.Ratio, low)})
 		}
 	}
 	return all
@@ -126,6 +129,8 @@ func (p Policy) judge(c Comparison, misses []miss, adjusted float64) Finding {
 		f.Verdict, f.Why = Inconclusive, fmt.Sprintf("%d pairs are too few, %d are needed", c.Wall.Pairs, p.Pairs)
 	case len(misses) > 0 && adjusted < p.Alpha:
 		f.Verdict, f.Why = Regressed, strings.Join(texts, "; ")
+	case slices.ContainsFunc(misses, func(m miss) bool { return m.sure }):
+		f.Verdict, f.Why = Inconclusive, fmt.Sprintf("too few pairs to tell whether it is by %.0f %% or more: %s", 100*p.Floor, strings.Join(texts, "; "))
 	case c.Limit.High > 0 && c.Wall.High > c.Limit.High*(1+p.Tolerance):
 		f.Verdict, f.Why = Inconclusive, fmt.Sprintf("too noisy: wall time is %s, and up to %.3f would be allowed", c.Wall, c.Limit.High)
 	case c.Limit.Low > 0 && c.Wall.Low < c.Limit.Low*(1-p.Tolerance):

@@ -196,6 +196,8 @@ func TestJudge(t *testing.T) {
 		{"3 % slower", steady(1.03, 0.002, 20), steady(1.03, 0.002, 20), same, Regressed, "wall time is 1.030 ×"},
 		{"slower on the clock alone: it waits", steady(1.03, 0.002, 20), steady(1, 0.002, 20), same, Regressed, "wall time is 1.030 ×"},
 		{"slower in processor time alone, the clock too noisy to tell", steady(1.02, 0.1, 20), steady(1.03, 0.002, 20), same, Regressed, "processor time is 1.030 ×"},
+		{"slower for sure, and above the floor by so little that more pairs must tell", steady(1.011, 0.003, 20), steady(1.011, 0.003, 20), same, Inconclusive, "too few pairs to tell whether it is by 1 % or more: wall time is 1.011 ×"},
+		{"slower by no more than noise", steady(1.011, 0.025, 20), steady(1.011, 0.025, 20), same, OK, "1.011"},
 		{"below the floor of 1 %, however sure", steady(1.008, 0.0001, 20), steady(1.008, 0.0001, 20), same, OK, "1.008"},
 		{"too noisy to rule 3 % out", steady(1, 0.1, 20), steady(1, 0.1, 20), same, Inconclusive, "too noisy"},
 		{"too few", steady(1.5, 0.001, 19), steady(1.5, 0.001, 19), same, Inconclusive, "19 pairs are too few, 20 are needed"},
@@ -215,15 +217,15 @@ func TestJudge(t *testing.T) {
 
 // What is sure enough for one comparison is not for one of many.
 func TestJudgeAdjustsForMany(t *testing.T) {
-	// 15 of 20 pairs are slower: the one-sided p-value is some 0.001, and 0.002 for both clocks.
+	// 15 of 20 pairs are slower by more than the floor: the one-sided p-value is some 0.001, and 0.002 for both clocks.
 	a, b := make([]float64, 20), make([]float64, 20)
 	for i := range a {
-		a[i], b[i] = 1, 1+0.01*float64(i-5)
+		a[i], b[i] = 1, 1.01+0.01*float64(i-5)
 	}
 	r, err := Paired(a, b)
 	require.NoError(t, err)
 	suspect := Comparison{r, r, Limit{High: 1}}
-	require.Less(t, 2*r.Above(1), 0.01)
+	require.Less(t, 2*r.Above(1.01), 0.01)
 	assert.Equal(t, Regressed, Policy{}.Judge([]Comparison{suspect})[0].Verdict)
 	many := slices.Repeat([]Comparison{{steady(1, 0.002, 20), steady(1, 0.002, 20), Limit{High: 1}}}, 99)
 	findings := Policy{}.Judge(append(many, suspect))

@@ -140,8 +140,7 @@ func (t trial) run(ctx context.Context, suite *posetest.Suite, cell posetest.Pla
 		defer startLoad(ctx)()
 	}
 	base := posetest.Side{Planned: cell}
-	policy := measure.Policy{}
-	look := func(seed uint64, which []int) (map[int]measure.Comparison, error) {
+	look := func(seed uint64, which []int) (map[int]measure.Comparison, map[int]error, error) {
 		var sides []posetest.Side
 		for _, i := range which {
 			slowed := base
@@ -152,42 +151,30 @@ func (t trial) run(ctx context.Context, suite *posetest.Suite, cell posetest.Pla
 		contest.Seed += seed
 		comparisons, err := suite.CompareAll(ctx, base, sides, contest)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		seen := map[int]measure.Comparison{}
 		for k, i := range which {
 			comparisons[k].Limit = measure.Limit{High: 1}
 			seen[i] = comparisons[k]
 		}
-		return seen, nil
+		return seen, nil, nil
+	}
+	each := func(all []measure.Comparison) []measure.Finding { // as a gate of that slowdown alone would
+		findings := make([]measure.Finding, len(all))
+		for i, c := range all {
+			findings[i] = measure.Policy{}.Judge([]measure.Comparison{c})[0]
+		}
+		return findings
 	}
 	begin := time.Now()
-	var every, doubtful []int
-	for i := range slowdowns {
-		every = append(every, i)
-	}
-	first, err := look(1, every)
+	rulings, err := posetest.Settle(len(slowdowns), look, each)
 	if err != nil {
 		return t, err
 	}
-	judge := func(c measure.Comparison) measure.Finding { return policy.Judge([]measure.Comparison{c})[0] }
-	t.Verdicts, t.Ratios = make([]measure.Verdict, len(slowdowns)), make([]float64, len(slowdowns))
-	for i := range slowdowns {
-		t.Verdicts[i], t.Ratios[i] = judge(first[i]).Verdict, first[i].CPU.Ratio
-		if t.Verdicts[i] != measure.OK {
-			doubtful = append(doubtful, i)
-		}
-	}
-	if len(doubtful) > 0 {
-		second, err := look(2, doubtful)
-		if err != nil {
-			return t, err
-		}
-		for _, i := range doubtful {
-			together := first[i].Join(second[i])
-			t.Verdicts[i] = posetest.Confirmed(judge(first[i]), judge(second[i]), judge(together)).Verdict
-			t.Ratios[i] = together.CPU.Ratio
-		}
+	t.Verdicts, t.Ratios = nil, nil
+	for _, r := range rulings {
+		t.Verdicts, t.Ratios = append(t.Verdicts, r.Verdict), append(t.Ratios, r.Comparison.CPU.Ratio)
 	}
 	t.Took = time.Since(begin)
 	return t, nil
@@ -196,7 +183,7 @@ func (t trial) run(ctx context.Context, suite *posetest.Suite, cell posetest.Pla
 func powerTable(all []trial) string {
 	m := all[0].Machine
 	var b strings.Builder
-	fmt.Fprintf(&b, "# What the gate finds\n\nMade by `make gate-selftest` on %s, %d cores, %s, class %s: the gate with its defaults (20 pairs, a second run to confirm)\n"+
+	fmt.Fprintf(&b, "# What the gate finds\n\nMade by `make gate-selftest` on %s, %d cores, %s, class %s: the gate with its defaults (20 pairs, and as many again, up to four times, to confirm or to tell)\n"+
 		"on %s against itself, with a slowdown put into the worker after each real inference. Each\n"+
 		"trial has workers of its own, and one first side for its slowdowns; the trials are in gate-power.jsonl.\n\n", m.CPU, m.Core, m.Platform(), m.ISA, all[0].Cell)
 	t := newTable("slowdown", "beside", "trials", "regressed", "ok", "inconclusive", "found", "ratio seen, median")
