@@ -34,6 +34,7 @@ func TestFaults(t *testing.T) {
 	for _, f := range append(append(append([]fault{
 		{"ten suites at once on one empty cache", filesWhole, tenSuites},
 		{"observations and files of 1970 and 2040", clearError, fromAnotherTime},
+		{"a clock that jumps while cells run", noOtherLost, jumpingClock},
 	}, diskFaults()...), outputFaults()...), endFaults()...) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Attr("promise", f.promise)

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -92,4 +93,37 @@ func fromAnotherTime(t *testing.T, was reported) {
 		}
 		wholeReport(t, out)
 	}
+}
+
+// A clock of the day that jumps while cells run, for the command, its workers and their runtime: by an hour, a day, fifteen
+// years, back and forth, at each third look. Nothing waits, gives up or is timed by it.
+func jumpingClock(t *testing.T, was reported) {
+	clock := filepath.Join(t.TempDir(), "jumpingclock")
+	built, err := exec.Command("cc", "-O1", "-o", clock, filepath.Join("testdata", "jumpingclock.c")).CombinedOutput()
+	require.NoError(t, err, "cgo needs a C compiler, and so does this test: %s", built)
+	out := filepath.Join(t.TempDir(), "out")
+	r := was.report(t, out)
+	r.Path, r.Args = clock, append([]string{clock, r.Path}, r.Args[1:]...)
+	begin := time.Now()
+	require.Equal(t, 0, r.exit(t), "tracing must be allowed here: %s", r.err.String())
+	took := time.Since(begin)
+	assert.Regexp(t, `jumpingclock: the clock was looked at \d{2,} times`, r.err.String())
+	assert.Contains(t, r.out.String(), "2 cells: 1 loads, 1 wrong; all as expected.")
+	wholeReport(t, out)
+
+	now, err := readSet(filepath.Join(out, "observations.jsonl"))
+	require.NoError(t, err)
+	before, err := readSet(filepath.Join(was.out, "observations.jsonl"))
+	require.NoError(t, err)
+	require.Len(t, now.Observations, len(before.Observations))
+	jumped := false
+	for i, o := range now.Observations {
+		assert.Equal(t, before.Observations[i].Timeless(), o.Timeless())
+		for what, d := range map[string]time.Duration{"load": o.Load, "first run": o.FirstRun, "run": o.Run, "worker": o.Worker} {
+			assert.Positive(t, d, "%s: %s", o.Cell, what)
+			assert.Less(t, d, took, "%s: %s", o.Cell, what)
+		}
+		jumped = jumped || o.When.Sub(begin).Abs() > 30*time.Minute
+	}
+	assert.True(t, jumped, "no observation is of another time")
 }
