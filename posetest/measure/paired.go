@@ -1,8 +1,8 @@
 // Package measure says what times that were taken in pairs tell: how much longer one side takes than the other, how sure
 // that is, and whether it is what was expected.
 //
-//	ratio, err := measure.Paired(a, b)            // b / a, with an exact interval
-//	finding := measure.Limit{High: 1}.Judge(ratio) // ok, regressed or inconclusive
+//	wall, err := measure.Paired(a, b) // b / a, with an exact interval
+//	findings := measure.Policy{}.Judge([]measure.Comparison{{Wall: wall, CPU: cpu, Limit: measure.Limit{High: 1}}}) // ok, regressed or inconclusive
 //
 // It is for machines that are noisy: the two sides take turns, so that what disturbs one disturbs the other, and only
 // the order of the pairs' ratios counts, so that no outlier decides.

@@ -31,8 +31,9 @@ func gateCommand(cfg *posetest.Config) *cobra.Command {
 		Long: `Holds each cell that runs to its bar of speed against fp32 ([[speed]] in golden/support.toml), and to a baseline, if one is
 given: another runtime, another commit, or another build of posetest. All is measured now, on this machine, by turns; no time from elsewhere counts.
 
-Three verdicts a cell: ok, regressed, inconclusive. A cell regresses if the exact paired test says so after Holm's adjustment over all
-cells, the estimate misses the limit by 1 % or more, and a second run with new workers says the same.
+Three verdicts a cell: ok, regressed, inconclusive. A cell regresses if the exact paired test says that it misses its limit by more than 1 %, after
+Holm's adjustment over all cells, and what was measured again with new workers says so, too. What is not ok at once is measured again, four
+times at most, until all its pairs together say what it is.
 
 With --history FILE the ratios are added to that file (JSON Lines), and a slow drift over its runs, which no single run would show,
 is a regression, too.
