@@ -3,9 +3,8 @@
 All open their sessions in this run and take turns, in random order: a posetest worker, which is asked over the worker's
 protocol and times itself (posetest/worker), and Python here, twice: its own module, and the library that posetest opens,
 through its C API. For Python's package holds two builds of one version: the module has a runtime of its own linked into it,
-and that and the library beside it are not equally fast. A turn is some runs, and a pair the fastest run of each side in
-some turns: the first run of a turn finds caches as the other side left them. The answers are ratios with their exact
-intervals of 95 %, after Wilcoxon, Hodges and Lehmann.
+and that and the library beside it are not equally fast. A turn is some runs, and a pair the median ratio in some turns, as
+posetest takes it: docs/gate.md. The answers are ratios with their exact intervals of 95 %, after Wilcoxon, Hodges and Lehmann.
 
 Exit codes, of posetest against Python with the same library: 0 the interval is within the limit, 1 it is outside, 2 it is
 neither, or something is missing.
@@ -20,6 +19,7 @@ import math
 import os
 import platform
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -35,6 +35,7 @@ from files import InputError
 
 PROTOCOL = 2  # protocolVersion of posetest/worker/protocol.go
 WARM_UPS = 5
+EDGE = math.log(1.1)  # edge of posetest/contest.go
 TYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
 ELEMENTS = {"float32": 1, "uint8": 2, "int32": 6, "int64": 7}  # ONNXTensorElementDataType
 Times = tuple[float, float]  # of a run in seconds: on the clock, and of the whole process on processors
@@ -257,9 +258,20 @@ def signed_rank_bound(n: int, share: float) -> int:
     return 1
 
 
-def ratio(a: list[float], b: list[float]) -> tuple[float, float, float]:
+def neighbours(a: list[Times], b: list[Times], clock: int) -> list[float]:
+    """Logarithms of b / a, of each run and the other side's at the same place in the round, and before and after it."""
+    return [math.log(y[clock] / x[clock]) for i, x in enumerate(a) for y in b[max(0, i - 1) : i + 2]]
+
+
+def typical(rounds: list[tuple[list[Times], list[Times]]], clock: int) -> list[float]:
+    """The logarithm of b / a that is the median in each round, without those that are by a tenth away from all rounds' median."""
+    ratios = [neighbours(a, b, clock) for a, b in rounds]
+    middle = statistics.median(r for of_one in ratios for r in of_one)
+    return [statistics.median([r for r in of_one if abs(r - middle) <= EDGE] or of_one) for of_one in ratios]
+
+
+def ratio(logs: list[float]) -> tuple[float, float, float]:
     """b / a: Hodges and Lehmann's estimate, and the exact interval of 95 % that belongs to Wilcoxon's test."""
-    logs = [math.log(y / x) for x, y in zip(a, b, strict=True)]
     means = sorted((x + y) / 2 for i, x in enumerate(logs) for y in logs[i:])
     k = signed_rank_bound(len(logs), 0.025)
     middle = (means[(len(means) - 1) // 2] + means[len(means) // 2]) / 2
@@ -275,19 +287,18 @@ def compare(args: argparse.Namespace) -> int:
         (args.tensor,) = Path(folder).glob("*.npy")
         measured = rounds(args)
     print(f"ONNX Runtime {onnxruntime.__version__}, {args.model.name}, {args.threads} threads, {platform.machine()}")
-    best = [[[min(run[k] for run in side) for side in a_round] for a_round in measured] for k in (0, 1)]
     module, library, posetest = range(3)
     names = ["Python's module", "the library from Python", "posetest"]
     code = 0
     for one, other in [(posetest, library), (posetest, module), (library, module)]:
         for k, clock in enumerate(["wall", "cpu"]):
-            a, b = ([a_round[i] for a_round in best[k]] for i in (one, other))
-            middle, low, high = ratio(b, a)
+            middle, low, high = ratio(typical([(a_round[other], a_round[one]) for a_round in measured], k))
+            fastest = [min(run[k] for a_round in measured for run in a_round[i]) for i in (one, other)]
             within, outside = max(high - 1, 1 - low) <= args.limit, low > 1 + args.limit or high < 1 - args.limit
             verdict = f"{'within' if within else 'not within' if outside else 'too noisy to say whether within'} {args.limit:.1%}"
             print(
-                f"{clock}: {names[one]} / {names[other]} = {middle:.4f} [{low:.4f}, {high:.4f}] over {len(a)} pairs: {verdict}"
-                f" (least: {1e3 * min(a):.3f} ms and {1e3 * min(b):.3f} ms)"
+                f"{clock}: {names[one]} / {names[other]} = {middle:.4f} [{low:.4f}, {high:.4f}] over {len(measured)} pairs: {verdict}"
+                f" (least: {1e3 * fastest[0]:.3f} ms and {1e3 * fastest[1]:.3f} ms)"
             )
             if (one, other, k) == (posetest, library, 0):
                 code = 0 if within else 1 if outside else 2
