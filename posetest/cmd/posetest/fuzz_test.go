@@ -113,8 +113,15 @@ func TestLogsLoseNothing(t *testing.T) {
 		_, err = readTrials(path, someTrial())
 		assert.ErrorContains(t, err, "after trial 1 something else follows; remove it")
 	}
-	require.NoError(t, os.WriteFile(path, jsonLines(t, someTrial(), someTrial()), 0o644))
+	elsewhere, otherwise := someTrial(), someTrial()
+	elsewhere.Machine.ISA, otherwise.Method = "vnni", 7
+	require.NoError(t, os.WriteFile(path, jsonLines(t, someTrial(), elsewhere, someTrial()), 0o644))
 	all, err := readTrials(path, someTrial())
 	require.NoError(t, err)
-	assert.Len(t, all, 2)
+	assert.Len(t, all, 3)
+	page := powerTable(all)
+	assert.Regexp(t, `(?s)## x.*2 trials took 2s\..*## x, 0 cores, linux/, class vnni.*1 trials took 1s\.`, page, "a table for each machine")
+	require.NoError(t, os.WriteFile(path, jsonLines(t, someTrial(), otherwise), 0o644))
+	_, err = readTrials(path, someTrial())
+	assert.ErrorContains(t, err, "trial 2 is of another cell or way to compare")
 }

@@ -78,10 +78,15 @@ type trial struct {
 	Took     time.Duration     `json:"took_ns"`
 }
 
-// comparable tells whether trials may stand in one table.
+// comparable tells whether trials may stand in one log. Each machine has a table of its own in it.
 func (t trial) comparable(u trial) bool {
 	t.Contest.Seed, u.Contest.Seed = 0, 0
-	return t.Cell == u.Cell && t.Machine == u.Machine && t.Method == u.Method && t.Contest == u.Contest
+	return t.Cell == u.Cell && t.Method == u.Method && t.Contest == u.Contest
+}
+
+// on are the trials that were made on a kind of machine.
+func on(machine observe.Machine, all []trial) []trial {
+	return slices.DeleteFunc(slices.Clone(all), func(t trial) bool { return t.Machine != machine })
 }
 
 func runSelftest(ctx context.Context, w io.Writer, cfg posetest.Config, c posetest.Contest, trials, unchanged int, out, log string) error {
@@ -99,7 +104,7 @@ func runSelftest(ctx context.Context, w io.Writer, cfg posetest.Config, c posete
 		return err
 	}
 	done := func(loaded bool, slowdowns int) (n int) {
-		for _, t := range all {
+		for _, t := range on(now.Machine, all) {
 			if t.Loaded == loaded && len(t.Verdicts) >= slowdowns {
 				n++
 			}
@@ -107,7 +112,7 @@ func runSelftest(ctx context.Context, w io.Writer, cfg posetest.Config, c posete
 		return n
 	}
 	bar := newBar(max(2*trials, unchanged), "trials")
-	for range all {
+	for range on(now.Machine, all) {
 		bar.step("before")
 	}
 	for err == nil {
@@ -115,7 +120,7 @@ func runSelftest(ctx context.Context, w io.Writer, cfg posetest.Config, c posete
 		if done(true, len(slowdowns)) >= trials && done(false, len(slowdowns)) >= trials {
 			which = slowdowns[:1]
 		}
-		if len(which) == 1 && len(all) >= unchanged {
+		if len(which) == 1 && len(on(now.Machine, all)) >= unchanged {
 			break
 		}
 		now.Loaded = done(true, len(which)) < done(false, len(which))
@@ -180,12 +185,26 @@ func (t trial) run(ctx context.Context, suite *posetest.Suite, cell posetest.Pla
 	return t, nil
 }
 
+// powerTable is the page of trials, with a table for each kind of machine.
 func powerTable(all []trial) string {
-	m := all[0].Machine
 	var b strings.Builder
-	fmt.Fprintf(&b, "# What the gate finds\n\nMade by `make gate-selftest` on %s, %d cores, %s, class %s: the gate with its defaults (20 pairs, and as many again, up to four times, to confirm or to tell)\n"+
+	fmt.Fprintf(&b, "# What the gate finds\n\nMade by `make gate-selftest`: the gate with its defaults (20 pairs, and as many again, up to four times, to confirm or to tell)\n"+
 		"on %s against itself, with a slowdown put into the worker after each real inference. Each\n"+
-		"trial has workers of its own, and one first side for its slowdowns; the trials are in gate-power.jsonl.\n\n", m.CPU, m.Core, m.Platform(), m.ISA, all[0].Cell)
+		"trial has workers of its own, and one first side for its slowdowns; the trials are in gate-power.jsonl.\n\n", all[0].Cell)
+	var machines []observe.Machine
+	for _, t := range all {
+		if !slices.Contains(machines, t.Machine) {
+			machines = append(machines, t.Machine)
+		}
+	}
+	for _, m := range machines {
+		fmt.Fprintf(&b, "## %s, %d cores, %s, class %s\n\n%s", m.CPU, m.Core, m.Platform(), m.ISA, powerOn(on(m, all)))
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func powerOn(all []trial) string {
+	var b strings.Builder
 	t := newTable("slowdown", "beside", "trials", "regressed", "ok", "inconclusive", "found", "ratio seen, median")
 	var took time.Duration
 	for _, loaded := range []bool{false, true} {
@@ -212,7 +231,7 @@ func powerTable(all []trial) string {
 		took += t.Took
 	}
 	b.WriteString(t.RenderMarkdown())
-	fmt.Fprintf(&b, "\n\n%d trials took %v.\n", len(all), took.Round(time.Second))
+	fmt.Fprintf(&b, "\n\n%d trials took %v.\n\n", len(all), took.Round(time.Second))
 	return b.String()
 }
 
@@ -237,7 +256,7 @@ func readTrials(path string, now trial) ([]trial, error) {
 			return nil, fmt.Errorf("--log: %s: trial %d: %w; remove it, or begin another file", path, len(all)+1, err)
 		}
 		if !t.comparable(now) || len(t.Verdicts) == 0 || len(t.Verdicts) > len(slowdowns) || len(t.Ratios) != len(t.Verdicts) {
-			return nil, fmt.Errorf("--log: %s: trial %d is of another cell, machine or way to compare; begin another file", path, len(all)+1)
+			return nil, fmt.Errorf("--log: %s: trial %d is of another cell or way to compare; begin another file", path, len(all)+1)
 		}
 		all = append(all, t)
 	}
