@@ -53,8 +53,16 @@ func ReadParts(model []byte) (*Parts, error) {
 	if err != nil {
 		return nil, err
 	}
+	made := map[string]bool{}
+	for _, n := range p.nodes {
+		for _, out := range n.outputs {
+			made[out] = true
+		}
+	}
 	for _, w := range p.weights {
-		p.types[w.name] = w.kind
+		if !made[w.name] { // as in Cut: what a node makes is no weight
+			p.types[w.name] = w.kind
+		}
 	}
 	for name, info := range p.infos {
 		if kind := find(info, 2, 1, 1).number; kind != 0 {

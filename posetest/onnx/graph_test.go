@@ -267,7 +267,9 @@ func FuzzReadGraph(f *testing.F) {
 		assert.Equal(t, err, slowErr)
 		if err != nil {
 			assert.Zero(t, got)
-			assert.NotContains(t, err.Error(), "%!")
+			if !bytes.Contains(b, []byte("%!")) { // which a name may be, too
+				assert.NotContains(t, err.Error(), "%!", "a format without its value")
+			}
 			return
 		}
 		for name, w := range got.Tensors {
