@@ -46,7 +46,7 @@ func FuzzParseVariants(f *testing.F) {
 			require.Regexp(t, variantID, v.ID)
 			require.False(t, seen[v.ID], v.ID)
 			seen[v.ID] = true
-			require.NotEmpty(t, RuntimeName(v.ID))
+			require.NotEmpty(t, providers[v.Provider()].runtimeName, v.ID)
 			require.NotContains(t, v.Options, "cache_dir")
 		}
 		require.Subset(t, slices.Collect(maps.Keys(seen)), Providers())
