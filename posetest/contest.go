@@ -222,7 +222,7 @@ func orDefault[T comparable](v, otherwise T) T {
 
 // serves is for how many rounds workers serve that took so long to get ready: for 4, or as long as that took, but not for
 // more than 10. Processes are lucky as a whole by up to 1 %, so that the more of them there are, the less that counts;
-// with ten rounds each, one gate of 184 without a change alarmed (docs/gate-power.md).
+// with ten rounds each, one gate of 184 without a change alarmed.
 func serves(ready, round time.Duration) int { return int(min(max(ready/round, 4), 10)) }
 
 // turnsIn is how many turns a round of a length has, of which one takes so long: two at least, as a median of one is what it is.
