@@ -59,7 +59,7 @@ gate: models ## hold each cell to its bar of speed, and the newest runtime to th
 	@$(BIN) gate $(GATE_FLAGS)
 
 TRIALS ?= 100
-gate-selftest: $(BIN) ## prove the gate with slowdowns that are put in; writes docs/gate-power.md; takes an hour
+gate-selftest: $(BIN) ## prove the gate with slowdowns that are put in; writes docs/gate-power.md; takes two hours
 	@$(BIN) gate selftest --trials $(TRIALS) --log docs/gate-power.jsonl --out docs/gate-power.md
 
 claims: models ## measure what was promised of zero-copy tensors, arena, fusion and INT8; writes docs/claims.md

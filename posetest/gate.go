@@ -153,8 +153,6 @@ func Settle(n int, look func(seed uint64, which []int) (map[int]measure.Comparis
 		}
 		for i, err := range failed {
 			rulings[i] = Ruling{Finding: measure.Finding{Verdict: measure.Inconclusive, Why: "not measured: " + err.Error(), P: 1}, Err: err}
-			delete(seen, i)
-			delete(again, i)
 		}
 		for i, c := range more {
 			most = reruns(c.Wall.Pairs)
@@ -203,7 +201,7 @@ func judged(judge func([]measure.Comparison) []measure.Finding, some map[int]mea
 }
 
 // Confirmed is the finding of what was looked at again: what all its pairs say, but it has regressed only if those of the
-// first look, for which we looked again, are not alone in that.
+// later looks, without the first, for which we looked again, are not ok by themselves.
 func Confirmed(again, all measure.Finding) measure.Finding {
 	if all.Verdict == measure.Regressed && again.Verdict == measure.OK {
 		all.Verdict, all.Why = measure.Inconclusive, "not seen again: "+all.Why

@@ -257,6 +257,27 @@ func TestSettle(t *testing.T) {
 	assert.ErrorIs(t, err, broken, "the run was ended")
 }
 
+// What is judged are the pairs of all looks, and, to confirm, those of all but the first.
+func TestSettleJoins(t *testing.T) {
+	one, err := measure.Paired([]float64{1, 1, 1, 1, 1, 1}, []float64{1, 2, 1, 2, 1, 2})
+	require.NoError(t, err)
+	var pairs [][]int
+	_, err = Settle(1, func(uint64, []int) (map[int]measure.Comparison, map[int]error, error) {
+		return map[int]measure.Comparison{0: {Wall: one, CPU: one}}, nil, nil
+	}, func(all []measure.Comparison) []measure.Finding {
+		var judged []int
+		findings := make([]measure.Finding, len(all))
+		for i, c := range all {
+			judged = append(judged, c.Wall.Pairs)
+			findings[i].Verdict = measure.Inconclusive
+		}
+		pairs = append(pairs, judged)
+		return findings
+	})
+	require.NoError(t, err)
+	assert.Equal(t, [][]int{{6}, nil, {12}, {6}, {18}, {12}, {24}, {18}, {30}, {24}}, pairs)
+}
+
 // What the gate finds where noise is as it was on a machine with neighbours: each pair off by 2 %, and the processes that serve
 // for four of them by 0.7 %, which no test of pairs knows of. docs/gate-power.md has the same of real inference.
 func TestSettlePower(t *testing.T) {

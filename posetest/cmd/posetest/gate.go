@@ -32,7 +32,7 @@ func gateCommand(cfg *posetest.Config) *cobra.Command {
 given: another runtime, another commit, or another build of posetest. All is measured now, on this machine, by turns; no time from elsewhere counts.
 
 Three verdicts a cell: ok, regressed, inconclusive. A cell regresses if the exact paired test says that it misses its limit by more than 1 %, after
-Holm's adjustment over all cells, and what was measured again with new workers says so, too. What is not ok at once is measured again, four
+Holm's adjustment over all cells, and what was measured again with new workers is by itself not ok either. What is not ok at once is measured again, four
 times at most, until all its pairs together say what it is.
 
 With --history FILE the ratios are added to that file (JSON Lines), and a slow drift over its runs, which no single run would show,
