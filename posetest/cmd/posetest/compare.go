@@ -161,7 +161,7 @@ func runUpgrade(cmd *cobra.Command, cfg posetest.Config, ort string, c posetest.
 		fmt.Fprintln(cmd.OutOrStdout(), "Upgrade only if the slower cells are not yours.")
 		return errRegression
 	case unsure > 0:
-		return fmt.Errorf("%d of %d cells could not be told; run it again on a quieter machine, or with more --pairs", unsure, len(rulings))
+		return untold(rulings)
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), "As to speed, you may upgrade; `posetest report` says whether all loads and finds the same.")
 	return nil

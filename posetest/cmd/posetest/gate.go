@@ -152,7 +152,7 @@ func runGate(cmd *cobra.Command, cfg posetest.Config, c posetest.Contest, base p
 	case count[measure.Regressed] > 0 || len(drifts) > 0:
 		return errRegression
 	case count[measure.Inconclusive] > 0:
-		return fmt.Errorf("%d of %d comparisons are inconclusive; run it again on a quieter machine, or with more --pairs", count[measure.Inconclusive], len(rulings))
+		return untold(rulings)
 	}
 	return nil
 }
@@ -166,6 +166,27 @@ func gate(ctx context.Context, suite *posetest.Suite, bouts []posetest.Bout, c p
 		policy.Pairs = min(c.Pairs, 20)
 	}
 	return suite.Gate(ctx, bouts, c, policy, func(b posetest.Bout) { bar.step(b.String()) })
+}
+
+// untold says what to do about comparisons that are inconclusive: a quiet machine helps those alone that were measured.
+func untold(rulings []posetest.Ruling) error {
+	noisy, failed := 0, 0
+	for _, r := range rulings {
+		switch {
+		case r.Err != nil:
+			failed++
+		case r.Verdict == measure.Inconclusive:
+			noisy++
+		}
+	}
+	var parts []string
+	if failed > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d comparisons could not be measured, for what is said above", failed, len(rulings)))
+	}
+	if noisy > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d could not be told: run it again on a quieter machine, or with more --pairs", noisy, len(rulings)))
+	}
+	return errors.New(strings.Join(parts, "; "))
 }
 
 func rulingsTable(rulings []posetest.Ruling) table.Writer {

@@ -58,6 +58,26 @@ func TestCompare(t *testing.T) {
 	assert.Regexp(t, `(?m)^Of the processor: .*in 6 pairs`, r.out.String())
 }
 
+// More pairs do not help a baseline that does not start.
+func TestUntold(t *testing.T) {
+	ok := posetest.Ruling{Finding: measure.Finding{Verdict: measure.OK}}
+	noisy := posetest.Ruling{Finding: measure.Finding{Verdict: measure.Inconclusive}}
+	failed := posetest.Ruling{Finding: measure.Finding{Verdict: measure.Inconclusive}, Err: os.ErrNotExist}
+	for _, row := range []struct {
+		rulings []posetest.Ruling
+		says    string
+	}{
+		{[]posetest.Ruling{ok, noisy, noisy}, "2 of 3 could not be told: run it again on a quieter machine, or with more --pairs"},
+		{[]posetest.Ruling{ok, failed}, "1 of 2 comparisons could not be measured, for what is said above"},
+		{
+			[]posetest.Ruling{failed, noisy, failed},
+			"2 of 3 comparisons could not be measured, for what is said above; 1 of 3 could not be told: run it again on a quieter machine, or with more --pairs",
+		},
+	} {
+		assert.EqualError(t, untold(row.rulings), row.says)
+	}
+}
+
 // What a run of the gate adds to its history is whole, and what was there stays.
 func TestGateHistory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "gate.jsonl")
