@@ -336,7 +336,7 @@ func (j *bisecting) keypoints(l *looked) error {
 func (j *bisecting) speed(ctx context.Context, l *looked) error {
 	ref := j.looks[j.ref]
 	c := j.Contest
-	got, err := ref.suite.Compare(ctx, Side{Planned: ref.planned}, Side{Planned: l.planned}, c)
+	got, err := ref.suite.Compare(ctx, Side{Planned: ref.planned}, Side{Planned: l.planned}, c, nil)
 	if err != nil {
 		return err
 	}
@@ -346,7 +346,7 @@ func (j *bisecting) speed(ctx context.Context, l *looked) error {
 	}
 	if unsure() {
 		c.Seed++
-		more, err := ref.suite.Compare(ctx, Side{Planned: ref.planned}, Side{Planned: l.planned}, c)
+		more, err := ref.suite.Compare(ctx, Side{Planned: ref.planned}, Side{Planned: l.planned}, c, nil)
 		if err != nil {
 			return err
 		}

@@ -118,7 +118,7 @@ func (s *Suite) Claims(ctx context.Context, c Contest, begin func(int), done fun
 	}
 	begin(len(tasks))
 	for _, t := range tasks {
-		comparison, err := s.Compare(ctx, t.a, t.b, c)
+		comparison, err := s.Compare(ctx, t.a, t.b, c, nil)
 		if err != nil {
 			return nil, fmt.Errorf("claim %q: %w", all[t.claim].Name, err)
 		}

@@ -109,9 +109,10 @@ type Contest struct {
 // A Round is some turns of each side, by side: the i-th runs of all were taken one directly after the other.
 type Round [][]worker.Sample
 
-// Compare lets two sides take turns and compares B's times with A's, on the clock and of the processor.
-func (s *Suite) Compare(ctx context.Context, a, b Side, c Contest) (measure.Comparison, error) {
-	all, err := s.CompareAll(ctx, a, []Side{b}, c)
+// Compare lets two sides take turns and compares B's times with A's, on the clock and of the processor. Done, which may be
+// nil, is told of each pair.
+func (s *Suite) Compare(ctx context.Context, a, b Side, c Contest, done func()) (measure.Comparison, error) {
+	all, err := s.CompareAll(ctx, a, []Side{b}, c, done)
 	if err != nil {
 		return measure.Comparison{}, err
 	}
@@ -119,8 +120,8 @@ func (s *Suite) Compare(ctx context.Context, a, b Side, c Contest) (measure.Comp
 }
 
 // CompareAll is Compare for several sides against one, all of which take turns.
-func (s *Suite) CompareAll(ctx context.Context, a Side, others []Side, c Contest) ([]measure.Comparison, error) {
-	rounds, err := s.Rounds(ctx, append([]Side{a}, others...), c)
+func (s *Suite) CompareAll(ctx context.Context, a Side, others []Side, c Contest, done func()) ([]measure.Comparison, error) {
+	rounds, err := s.Rounds(ctx, append([]Side{a}, others...), c, done)
 	if err != nil {
 		return nil, err
 	}
@@ -197,13 +198,13 @@ func medianTurn(all []turn) turn {
 	return turn{math.Sqrt(s.a * t.a), math.Sqrt(s.b * t.b)}
 }
 
-// Rounds lets sides take turns, in random order, all warm.
-func (s *Suite) Rounds(ctx context.Context, sides []Side, c Contest) ([]Round, error) {
+// Rounds lets sides take turns, in random order, all warm. Done, which may be nil, is told of each round.
+func (s *Suite) Rounds(ctx context.Context, sides []Side, c Contest, done func()) ([]Round, error) {
 	c.Pairs, c.Pair = orDefault(c.Pairs, 20), orDefault(c.Pair, 200*time.Millisecond)
 	random := rand.New(rand.NewPCG(c.Seed, 0))
 	var rounds []Round
 	for len(rounds) < c.Pairs {
-		more, err := s.rounds(ctx, sides, c, c.Pairs-len(rounds), random)
+		more, err := s.rounds(ctx, sides, c, c.Pairs-len(rounds), random, done)
 		if err != nil {
 			return nil, err
 		}
@@ -229,7 +230,7 @@ func serves(ready, round time.Duration) int { return int(min(max(ready/round, 4)
 func turnsIn(round, once time.Duration) int { return max(2, int(round/max(once, 1))) }
 
 // rounds are some of them with the same workers, at most n.
-func (s *Suite) rounds(ctx context.Context, sides []Side, c Contest, n int, random *rand.Rand) ([]Round, error) {
+func (s *Suite) rounds(ctx context.Context, sides []Side, c Contest, n int, random *rand.Rand, done func()) ([]Round, error) {
 	begin := time.Now()
 	workers, err := s.warmAll(ctx, sides, random)
 	for _, w := range workers {
@@ -261,6 +262,9 @@ func (s *Suite) rounds(ctx context.Context, sides []Side, c Contest, n int, rand
 			}
 		}
 		all[k] = round
+		if done != nil {
+			done()
+		}
 	}
 	return all, nil
 }

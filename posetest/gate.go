@@ -261,7 +261,7 @@ func (s Side) same(t Side) bool {
 
 // compareGroup compares the sides of each of a group's bouts.
 func (s *Suite) compareGroup(ctx context.Context, g group, bouts []Bout, c Contest) ([]measure.Comparison, error) {
-	rounds, err := s.Rounds(ctx, g.sides, c)
+	rounds, err := s.Rounds(ctx, g.sides, c, nil)
 	if err != nil {
 		return nil, err
 	}

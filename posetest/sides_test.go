@@ -348,8 +348,10 @@ func TestRounds(t *testing.T) {
 	s, base := timing(t)
 	side, err := s.Side(t.Context(), base, io.Discard)
 	require.NoError(t, err)
-	rounds, err := s.Rounds(t.Context(), []Side{side, side, side}, Contest{Pairs: 7, Pair: 50 * time.Millisecond, Restarts: 3})
+	told := 0
+	rounds, err := s.Rounds(t.Context(), []Side{side, side, side}, Contest{Pairs: 7, Pair: 50 * time.Millisecond, Restarts: 3}, func() { told++ })
 	require.NoError(t, err)
+	assert.Equal(t, 7, told)
 	require.Len(t, rounds, 7)
 	for _, r := range rounds {
 		require.Len(t, r, 3)

@@ -66,7 +66,7 @@ func claimsPage(claims []posetest.Claimed, sizes []posetest.Size, threads int) s
 	machine := observe.ThisMachine()
 	var b strings.Builder
 	fmt.Fprintf(&b, "# What was promised, and what is so\n\nMade by `make claims` on %s, %d cores, %s, class %s, %d thread(s) a session. Each ratio is the time with what was promised by\n"+
-		"the time without, both measured by turns, with an exact interval of 95 %%; the claim is confirmed where the whole interval lies at or beyond\n"+
+		"the time without, both measured by turns, with an interval of 95 %% (how far it goes: docs/gate.md); the claim is confirmed where the whole interval lies at or beyond\n"+
 		"the least that was promised, and refuted where none of it does.\n\n", machine.CPU, machine.Core, machine.Platform(), machine.ISA, threads)
 	summary := newTable("claim", "promised", "answer", "confirmed", "refuted", "unclear", "time with ÷ without")
 	for _, c := range claims {

@@ -104,7 +104,7 @@ func runScaling(cmd *cobra.Command, cfg posetest.Config, c posetest.Contest, out
 	var page strings.Builder
 	machine := observe.ThisMachine()
 	fmt.Fprintf(&page, "# What threads, spinning and batches bring\n\nMade by `make scaling` on %s, %d cores, %s, class %s. Each figure is a ratio of times, measured by turns, with an\n"+
-		"exact interval of 95 %%: below 1 is a gain. Of the processor: what it costs beside the clock.\n", machine.CPU, cores, machine.Platform(), machine.ISA)
+		"interval of 95 %% (how far it goes: docs/gate.md): below 1 is a gain. Of the processor: what it costs beside the clock.\n", machine.CPU, cores, machine.Platform(), machine.ISA)
 	for _, cell := range cells {
 		fmt.Fprintf(&page, "\n## %s %s on %s@%s\n\n", cell["model"], cell["precision"], cell["provider"], cell["ort"])
 		t := newTable("what", "on the clock", "of the processor")
@@ -136,7 +136,7 @@ func (s step) measure(ctx context.Context, suite *posetest.Suite, c posetest.Con
 	if s.loaded {
 		defer startLoad(ctx)()
 	}
-	comparison, err := suite.Compare(ctx, a, b, c)
+	comparison, err := suite.Compare(ctx, a, b, c, nil)
 	if err != nil {
 		return "", "", err
 	}

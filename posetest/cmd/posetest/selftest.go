@@ -154,7 +154,7 @@ func (t trial) run(ctx context.Context, suite *posetest.Suite, cell posetest.Pla
 		}
 		contest := t.Contest
 		contest.Seed += seed
-		comparisons, err := suite.CompareAll(ctx, base, sides, contest)
+		comparisons, err := suite.CompareAll(ctx, base, sides, contest, nil)
 		if err != nil {
 			return nil, nil, err
 		}

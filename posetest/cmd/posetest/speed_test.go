@@ -58,6 +58,12 @@ func TestCompare(t *testing.T) {
 	assert.Regexp(t, `(?m)^Of the processor: .*in 6 pairs`, r.out.String())
 }
 
+// What one asks for is done; else each pair has workers of its own, as pairs of one process are not independent.
+func TestOneQuestion(t *testing.T) {
+	assert.Equal(t, posetest.Contest{Pairs: 20, Restarts: 1}, oneQuestion(posetest.Contest{}))
+	assert.Equal(t, posetest.Contest{Pairs: 50, Restarts: 5, Seed: 7}, oneQuestion(posetest.Contest{Pairs: 50, Restarts: 5, Seed: 7}))
+}
+
 // More pairs do not help a baseline that does not start.
 func TestUntold(t *testing.T) {
 	ok := posetest.Ruling{Finding: measure.Finding{Verdict: measure.OK}}
