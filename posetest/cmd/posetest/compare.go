@@ -19,7 +19,7 @@ import (
 func contestFlags(cmd *cobra.Command, cfg *posetest.Config, c *posetest.Contest) {
 	f := cmd.Flags()
 	f.IntVar(&c.Pairs, "pairs", 0, fmt.Sprintf("pairs of turns, %d to %d (default 20)", measure.MinPairs, measure.MaxPairs))
-	f.DurationVar(&c.Pair, "pair", 0, "time of a pair: both sides run by turns for about so long, twice at least, and the median turn counts (default 200ms)")
+	f.DurationVar(&c.Pair, "pair", 0, "time of a pair: both sides run by turns for about so long, twice at least, and the median turn counts (default 200ms; of compare A B, 1s)")
 	f.IntVar(&c.Restarts, "restarts", 0, "pairs after which both workers are started anew (default 4 to 10: the longer it takes to start them, the more; of compare A B, 1)")
 	f.Uint64Var(&c.Seed, "seed", 0, "seed of the order of turns")
 	f.IntVar(&cfg.Threads, "threads", 0, "threads of one operator (default 1)")
@@ -129,9 +129,10 @@ func both(a, b posetest.Words, key string) []string {
 }
 
 // oneQuestion is how two sides are compared, where nothing else says so. Pairs of one process are alike, which makes intervals too
-// narrow (docs/gate.md), so that each has workers of its own: one comparison has the time for that, and a gate has not.
+// narrow (docs/gate.md), so that each has workers of its own, and then as much time as it takes to start them: one comparison has
+// the time for that, and a gate has not.
 func oneQuestion(c posetest.Contest) posetest.Contest {
-	c.Pairs, c.Restarts = cmp.Or(c.Pairs, 20), cmp.Or(c.Restarts, 1)
+	c.Pairs, c.Pair, c.Restarts = cmp.Or(c.Pairs, 20), cmp.Or(c.Pair, time.Second), cmp.Or(c.Restarts, 1)
 	return c
 }
 

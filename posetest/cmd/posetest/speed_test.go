@@ -60,8 +60,9 @@ func TestCompare(t *testing.T) {
 
 // What one asks for is done; else each pair has workers of its own, as pairs of one process are not independent.
 func TestOneQuestion(t *testing.T) {
-	assert.Equal(t, posetest.Contest{Pairs: 20, Restarts: 1}, oneQuestion(posetest.Contest{}))
-	assert.Equal(t, posetest.Contest{Pairs: 50, Restarts: 5, Seed: 7}, oneQuestion(posetest.Contest{Pairs: 50, Restarts: 5, Seed: 7}))
+	assert.Equal(t, posetest.Contest{Pairs: 20, Pair: time.Second, Restarts: 1}, oneQuestion(posetest.Contest{}))
+	asked := posetest.Contest{Pairs: 50, Pair: 200 * time.Millisecond, Restarts: 5, Seed: 7}
+	assert.Equal(t, asked, oneQuestion(asked))
 }
 
 // More pairs do not help a baseline that does not start.
