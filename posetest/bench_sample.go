@@ -1,6 +1,7 @@
 package posetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -45,7 +46,7 @@ func (t Benchtime) more(n int, took time.Duration, least int) int {
 	if n < least {
 		return least - n
 	}
-	rest := orDefault(t.Time, 300*time.Millisecond) - took
+	rest := cmp.Or(t.Time, 300*time.Millisecond) - took
 	if rest <= 0 {
 		return 0
 	}

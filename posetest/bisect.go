@@ -2,6 +2,7 @@ package posetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,10 +49,10 @@ func Bisect(ctx context.Context, cfg Config, b Bisection, log Log) (Bisected, er
 		}
 		return Bisected{}, setupUnlessDone(ctx, err)
 	}
-	if b.By = orDefault(b.By, "load"); !slices.Contains(BisectBy(), b.By) {
+	if b.By = cmp.Or(b.By, "load"); !slices.Contains(BisectBy(), b.By) {
 		return fail(fmt.Errorf("--by %q must be one of %s", b.By, strings.Join(BisectBy(), ", ")))
 	}
-	b.MoreThan = orDefault(b.MoreThan, 0.1)
+	b.MoreThan = cmp.Or(b.MoreThan, 0.1)
 	h, err := open(cfg)
 	if err != nil {
 		return Bisected{}, err
@@ -136,7 +137,7 @@ func (j *bisecting) ends() (from, to ortlib.Runtime, err error) {
 	if from.Distribution != to.Distribution && j.From != "" && j.To != "" {
 		return from, to, fmt.Errorf("%s and %s are of two distributions; name two releases of one", from, to)
 	}
-	distribution := orDefault(from.Distribution, to.Distribution)
+	distribution := cmp.Or(from.Distribution, to.Distribution)
 	var known []ortlib.Runtime
 	for _, r := range j.runtimes { // sorted by distribution: onnxruntime itself comes first
 		here, err := r.Here()

@@ -200,7 +200,7 @@ func medianTurn(all []turn) turn {
 
 // Rounds lets sides take turns, in random order, all warm. Done, which may be nil, is told of each round.
 func (s *Suite) Rounds(ctx context.Context, sides []Side, c Contest, done func()) ([]Round, error) {
-	c.Pairs, c.Pair = orDefault(c.Pairs, 20), orDefault(c.Pair, 200*time.Millisecond)
+	c.Pairs, c.Pair = cmp.Or(c.Pairs, 20), cmp.Or(c.Pair, 200*time.Millisecond)
 	random := rand.New(rand.NewPCG(c.Seed, 0))
 	var rounds []Round
 	for len(rounds) < c.Pairs {
@@ -211,14 +211,6 @@ func (s *Suite) Rounds(ctx context.Context, sides []Side, c Contest, done func()
 		rounds = append(rounds, more...)
 	}
 	return rounds, nil
-}
-
-func orDefault[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // serves is for how many rounds workers serve that took so long to get ready: for 4, or as long as that took, but not for
@@ -249,7 +241,7 @@ func (s *Suite) rounds(ctx context.Context, sides []Side, c Contest, n int, rand
 	}
 	length := c.Pair * time.Duration(len(sides)) / 2
 	turns := turnsIn(length, once)
-	all := make([]Round, min(n, orDefault(c.Restarts, serves(time.Since(begin), length))))
+	all := make([]Round, min(n, cmp.Or(c.Restarts, serves(time.Since(begin), length))))
 	for k := range all {
 		round := make(Round, len(sides))
 		for range turns {

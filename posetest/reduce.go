@@ -1,6 +1,7 @@
 package posetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -178,7 +179,7 @@ func (j *reducing) first(ctx context.Context, model []byte) error {
 		}
 	}
 	if failed == 0 {
-		return fmt.Errorf("%s loads on %s in %s, in %d tries of %d: there is nothing to reduce", j.Model, j.Provider, orDefault(j.Runtime, j.library), tries, tries)
+		return fmt.Errorf("%s loads on %s in %s, in %d tries of %d: there is nothing to reduce", j.Model, j.Provider, cmp.Or(j.Runtime, j.library), tries, tries)
 	}
 	j.need = 1
 	if j.Tries == 0 {

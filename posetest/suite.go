@@ -1,6 +1,7 @@
 package posetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -139,7 +140,7 @@ func (s *Suite) spec(library string) worker.Spec {
 // session and one that makes images ready. One that works alone meets its time limit first; a provider that spins on more threads
 // than it was given meets this. The cells of the repository's matrix take seconds.
 func (s *Suite) cellCPU() time.Duration {
-	return 5 * orDefault(s.cfg.Timeout, worker.DefaultTimeout) * time.Duration(s.cfg.Threads+1)
+	return 5 * cmp.Or(s.cfg.Timeout, worker.DefaultTimeout) * time.Duration(s.cfg.Threads+1)
 }
 
 // noteOutcome notes what an error of a worker tells of its cell, and returns it if it tells nothing.
@@ -282,7 +283,7 @@ func (s *Suite) openSide(ctx context.Context, w *worker.Worker, p Side, o *obser
 	if err != nil {
 		return started, err
 	}
-	o.Load, err = w.Open(ctx, worker.Model{Path: p.File.Path, Family: p.Model.Family, Provider: p.Provider, Plugin: s.cfg.plugin(p.Provider), Threads: orDefault(p.Threads, s.cfg.Threads),
+	o.Load, err = w.Open(ctx, worker.Model{Path: p.File.Path, Family: p.Model.Family, Provider: p.Provider, Plugin: s.cfg.plugin(p.Provider), Threads: cmp.Or(p.Threads, s.cfg.Threads),
 		Inputs: p.Head.Inputs, Outputs: p.Head.Outputs, Tuning: p.Tuning})
 	o.Worker = time.Since(started)
 	return started, err

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,9 +94,9 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 		}
 		spec.Program = program
 	}
-	spec.Timeout = orDefault(spec.Timeout, DefaultTimeout)
-	spec.CPU = orDefault(spec.CPU, 24*time.Hour*time.Duration(runtime.NumCPU())) // COCO's 5,000 photographs take an hour
-	spec.Memory = orDefault(spec.Memory, 4<<30)
+	spec.Timeout = cmp.Or(spec.Timeout, DefaultTimeout)
+	spec.CPU = cmp.Or(spec.CPU, 24*time.Hour*time.Duration(runtime.NumCPU())) // COCO's 5,000 photographs take an hour
+	spec.Memory = cmp.Or(spec.Memory, 4<<30)
 
 	scratch, err := whole.Temporary("", "posetest-run-")
 	if err != nil {
@@ -123,14 +124,6 @@ func Start(ctx context.Context, spec Spec) (*Worker, error) {
 			filepath.Base(spec.Program), max(hello.Protocol, 1), protocolVersion)
 	}
 	return w, nil
-}
-
-func orDefault[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 func lastLine(tail []string) string {
